@@ -1,0 +1,96 @@
+"""The public functions, for use from Python; the command line calls the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2d_bench.benchmark import Report, Reporter, benchmark
+from r2d_bench.documents import check
+from r2d_bench.job import Job
+from r2d_bench.leaderboard.board import load_board
+from r2d_bench.leaderboard.build import build
+from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
+from r2d_bench.runs.store import RunStore
+from r2d_bench.tasks.task import load_task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from r2d_bench.records import Json
+    from r2d_bench.runs.selection import Selection
+    from r2d_bench.runs.setup import RunSetup
+
+__all__ = ["build_leaderboard", "load_task", "run", "score"]
+
+
+class _Silent(Reporter):
+    """Tells nobody."""
+
+    def stage(self, name: str, *, total: int, stored: int) -> None:
+        """A stage begins."""
+
+    def advance(self, *, failed: bool) -> None:
+        """One request was answered, or failed."""
+
+    def run_started(self, number: int, of: int, setup: RunSetup, selection: Selection) -> None:
+        """A run begins."""
+
+    def scoring(self) -> None:
+        """The run's answers are being scored."""
+
+
+def run(
+    models: Sequence[str | dict[str, Json]],
+    *,
+    tasks: Sequence[str],
+    reporter: Reporter | None = None,
+    **job: Json,
+) -> Report:
+    """Predict, score and build the page, as `r2d-bench run` does.
+
+    Args:
+        models: specs, or mappings with `spec`, `protocol`, `label_method`, `limit`, … (see `ModelJob`).
+        tasks: names or folders of tasks.
+        reporter: who is told how it goes on.
+        **job: any other key of a job file (see `Job`).
+
+    Raises:
+        UserError: anything in the job that cannot work.
+    """
+    checked = check(Job, {"models": list(models), "tasks": list(tasks), **job}, "job")
+    return benchmark(checked, reporter or _Silent())
+
+
+def score(
+    run_folder: Path | str,
+    *,
+    data: Path | None = None,
+    task_dirs: Sequence[Path] = (),
+    options: ScoreOptions | None = None,
+    scorers: Scorers | None = None,
+) -> dict[str, Json]:
+    """Score a run folder again, without a model; returns the content of its `scores.json`.
+
+    Raises:
+        UserError: no run folder, or other data than it was made on.
+    """
+    store = RunStore(Path(run_folder))
+    name = store.setup().task.partition("@")[0]
+    task = load_task(name, data=data, task_dirs=task_dirs)
+    return score_run(store, task, options or ScoreOptions(), scorers or Scorers())
+
+
+def build_leaderboard(
+    board: str = "main",
+    *,
+    runs: Path | str = "runs",
+    out: Path | str = "site",
+    task_dirs: Sequence[Path] = (),
+) -> Path:
+    """Build the pages of a board from run folders; returns the first page.
+
+    Raises:
+        UserError: unknown board, or an output folder that is not a site.
+    """
+    return build(load_board(board), Path(runs), Path(out), task_dirs)

@@ -1,0 +1,1 @@
+"""The command line: a verb per file, heavy imports inside the verb."""

@@ -1,0 +1,105 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from r2d_bench.tasks.spec import BertScore
+
+Verbs = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+
+
+def add_verb(
+    verbs: Verbs[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    main: Callable[[argparse.Namespace], int | None],
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add a verb with its help and examples; `main` carries it out."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(main=main)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON to standard output")
+
+
+def add_task_dir(parser: argparse.ArgumentParser) -> None:
+    """Add --task-dir."""
+    parser.add_argument(
+        "--task-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also look for tasks in this folder (repeatable)",
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add --data."""
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="TASK=PATH",
+        help="local data of a task (repeatable); $R2D_BENCH_DATA/TASK is taken without being asked",
+    )
+
+
+def add_bertscore(parser: argparse.ArgumentParser) -> None:
+    """Add --bertscore."""
+    parser.add_argument(
+        "--bertscore",
+        metavar="MODEL[@LAYER]",
+        help="encoder of BERTScore: a hub id, a folder, pkg:MODULE, or none (default: the board's, then the task's)",
+    )
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add --runs."""
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the run folders (default: runs)")
+
+
+def data_pairs(pairs: list[str]) -> dict[str, str]:
+    """Read `TASK=PATH` pairs.
+
+    Raises:
+        UserError: a pair that is not of that form, or a path that does not exist.
+    """
+    data: dict[str, str] = {}
+    for pair in pairs:
+        task, equals, path = pair.partition("=")
+        if not equals or not task or not path:
+            raise UserError(f"--data: '{pair}' should be TASK=PATH")
+        if not Path(path).exists():
+            raise UserError(f"--data: {path}: no such file or folder (data for task {task})")
+        data[task] = path
+    return data
+
+
+def bertscore_of(text: str | None) -> BertScore | None:
+    """Read `MODEL[@LAYER]`."""
+    from r2d_bench.tasks.spec import BertScore
+
+    if text is None:
+        return None
+    model, _, layer = text.partition("@")
+    if layer and not layer.isdigit():
+        raise UserError(f"--bertscore: '{text}': the layer should be a number")
+    return BertScore(model=model, num_layers=int(layer) if layer else None)

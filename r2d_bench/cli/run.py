@@ -1,0 +1,137 @@
+"""`run`: predict → score → page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2d_bench.cli import options
+
+if TYPE_CHECKING:
+    import argparse
+    from argparse import Namespace
+
+    from r2d_bench.job import Job
+    from r2d_bench.records import Json
+
+EXAMPLES = """\
+  r2d-bench run hf:./my-t5 baseline:majority -t triage
+  r2d-bench run hf:./my-t5 -t triage -t pubmedqa --data pubmedqa=./pubmedqa
+  r2d-bench run hf:org/chat-model -t triage --label-method scored --limit 60
+  r2d-bench run --config job.yaml
+the same command again goes on where it stopped
+"""
+
+
+def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
+    """Add the verb."""
+    parser = options.add_verb(verbs, "run", "Run models on tasks: predict, score, page.", main, EXAMPLES)
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="KIND:NAME[,KEY=VALUE…]; kinds: hf, baseline, replay, mock"
+    )
+    parser.add_argument("-t", "--task", action="append", default=[], metavar="TASK", help="a task (repeatable)")
+    parser.add_argument("--config", metavar="FILE", help="a job file; options given beside it stand before it")
+    parser.add_argument("--baselines", action="store_true", default=None, help="also run each task's own baselines")
+    parser.add_argument("--protocol", metavar="NAME|FILE", help="how label and rationale are elicited")
+    parser.add_argument(
+        "--label-method",
+        choices=["free", "constrained", "scored"],
+        help="how the label is had (default: free)",
+    )
+    parser.add_argument("--max-new-tokens", action="append", default=[], metavar="STAGE=N", help="budget of a stage")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N examples, labels in proportion; stamped partial")
+    parser.add_argument("--ids", metavar="ID,…|FILE", help="only these examples (a file: one id a line)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that draws (default: 0)")
+    options.add_data(parser)
+    options.add_task_dir(parser)
+    parser.add_argument("--runs", metavar="DIR", help="folder of the run folders (default: runs)")
+    parser.add_argument("--site", metavar="DIR", help="folder of the page (default: site)")
+    parser.add_argument("--no-page", action="store_true", help="build no page")
+    parser.add_argument("--board", metavar="NAME", help="the leaderboard that the page shows (default: main)")
+    options.add_bertscore(parser)
+    options.add_json(parser)
+
+
+def main(args: Namespace) -> int:
+    """Run the job."""
+    from r2d_bench.benchmark import benchmark
+    from r2d_bench.cli.console import make_reporter, show_report
+    from r2d_bench.errors import IncompleteRunError
+
+    job = job_of(args)
+    with make_reporter() as reporter:
+        report = benchmark(job, reporter)
+    show_report(report, as_json=args.json)
+    if report.incomplete:
+        again = shlex.join(["r2d-bench", *sys.argv[1:]])
+        raise IncompleteRunError(f"{report.incomplete} examples have no answer yet; go on with: {again}")
+    return 0
+
+
+def job_of(args: Namespace) -> Job:
+    """Return the job of a job file and the options beside it, options first.
+
+    Raises:
+        UserError: a job that lacks something, or does not fit the schema.
+    """
+    from r2d_bench.documents import check, read_yaml
+    from r2d_bench.errors import UserError
+    from r2d_bench.job import Job
+
+    where = args.config or "run"
+    values: dict[str, Json] = read_yaml(Path(args.config)) if args.config else {}
+    if not isinstance(values, dict):
+        raise UserError(f"{args.config}: should hold keys and values")
+    if args.models:
+        values["models"] = args.models
+    values |= _given(args)
+    how = _how(args)
+    if not values.get("tasks"):
+        raise UserError("no task given: name one with -t (see r2d-bench tasks list)")
+    if how and isinstance(values.get("models"), list):
+        values["models"] = [({"spec": m} if isinstance(m, str) else m) | how for m in values["models"]]
+    return check(Job, values, where)
+
+
+def _given(args: Namespace) -> dict[str, Json]:
+    """Return the job's keys that were given as options."""
+    bertscore = options.bertscore_of(args.bertscore)
+    values = {
+        "tasks": args.task,
+        "data": options.data_pairs(args.data),
+        "task_dirs": args.task_dir,
+        "baselines": args.baselines,
+        "runs": args.runs,
+        "site": args.site,
+        "board": args.board,
+        "seed": args.seed,
+        "bertscore": bertscore.model_dump() if bertscore else None,
+    }
+    given = {key: value for key, value in values.items() if value not in (None, [], {})}
+    return given | ({"site": None} if args.no_page else {})
+
+
+def _how(args: Namespace) -> dict[str, Json]:
+    """Return how each model is run, as far as options say."""
+    from r2d_bench.runs.setup import max_tokens_of
+
+    how: dict[str, Json] = {
+        "protocol": args.protocol,
+        "label_method": args.label_method,
+        "limit": args.limit,
+        "ids": _ids(args.ids),
+        "max_new_tokens": max_tokens_of(args.max_new_tokens) or None,
+    }
+    return {key: value for key, value in how.items() if value is not None}
+
+
+def _ids(text: str | None) -> list[str] | None:
+    from r2d_bench.documents import read_text
+
+    if text is None:
+        return None
+    if Path(text).is_file():
+        return [line.strip() for line in read_text(Path(text)).splitlines() if line.strip()]
+    return [ident.strip() for ident in text.split(",") if ident.strip()]

@@ -1,0 +1,156 @@
+"""Reading and writing the small documents of the harness: YAML in, JSON in and out.
+
+Every YAML scalar is read as the text it is and gets its type from the schema it is checked against, so that
+labels such as `yes`, `no`, `None`, `NA`, `1` or `01` are never touched by YAML's own typing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from r2d_bench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+    from r2d_bench.records import Json
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class _TextLoader(yaml.BaseLoader):
+    """YAML whose scalars all stay text; a key that stands twice is refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Json]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' stands twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_text(path: Path) -> str:
+    """Return the file's text.
+
+    Raises:
+        UserError: the file is absent, unreadable, or not UTF-8 (with the line of the first bad byte).
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} line {line}: not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
+        ) from None
+
+
+def read_yaml(path: Path) -> Json:
+    """Return the YAML document with every scalar as text.
+
+    Raises:
+        UserError: broken YAML or a doubled key, with its line.
+    """
+    try:
+        # BaseLoader builds nothing but dicts, lists and strings.
+        return yaml.load(read_text(path), Loader=_TextLoader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: {error.problem or 'broken YAML'}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: broken YAML ({error})") from None
+
+
+def check(schema: type[Checked], data: Json, where: str) -> Checked:
+    """Return `data` checked against `schema`.
+
+    Raises:
+        UserError: the first thing that does not fit: its key, why, and the nearest known key.
+    """
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(schema, error.errors()[0])}") from None
+
+
+def _explain(schema: type[BaseModel], problem: ErrorDetails) -> str:
+    """Return one validation problem in words."""
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(schema, problem["loc"][:-1])
+        return f"unknown key '{key}'{did_you_mean(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"key '{key}': {message}" if key else message
+
+
+def _known_keys(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the schema knows at `loc` (the top's, where the way leads through a union)."""
+    for part in loc:
+        found = schema.model_fields.get(str(part))
+        nested = [t for t in (found.annotation, *getattr(found.annotation, "__args__", ())) if found] if found else []
+        models = [t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)]
+        if models:
+            schema = models[0]
+    return list(schema.model_fields)
+
+
+def load(schema: type[Checked], path: Path) -> Checked:
+    """Read a YAML file and check it against `schema`."""
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: should hold keys and values, not {'nothing' if data is None else 'a list or text'}")
+    return check(schema, data, str(path))
+
+
+def read_json(path: Path) -> Json:
+    """Return a JSON document.
+
+    Raises:
+        UserError: broken JSON, with its line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} line {error.lineno}: broken JSON ({error.msg})") from None
+
+
+def to_json(value: Json, *, indent: int | None = 1) -> str:
+    """Return the one JSON spelling used in every file: sorted keys, no NaN, text as text."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=indent)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file so that a reader or a crash never sees half of it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def slug(text: str) -> str:
+    """Return `text` as a file name: letters, digits, `.`, `_`, `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "unnamed"

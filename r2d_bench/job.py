@@ -1,0 +1,81 @@
+"""A whole job: which models on which tasks, how, and where the results go (`run --config job.yaml`)."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from r2d_bench.records import LabelMethod
+from r2d_bench.tasks.spec import BertScore
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelJob(_Part):
+    """One model of a job, and how it is run.
+
+    Attributes:
+        spec: `kind:name[,key=value…]`.
+        protocol: a protocol's name or file; the model's own default where absent.
+        label_method: free, constrained or scored.
+        limit: so many examples, the labels in proportion.
+        ids: exactly these examples.
+        max_new_tokens: stage → budget.
+    """
+
+    spec: str
+    protocol: str | None = None
+    label_method: LabelMethod = LabelMethod.FREE
+    limit: int | None = Field(default=None, ge=1)
+    ids: tuple[str, ...] | None = None
+    max_new_tokens: dict[str, int] = Field(default_factory=dict)
+
+
+class Job(_Part):
+    """A whole job.
+
+    Attributes:
+        models: each a spec, or a spec with how it is run.
+        tasks: names or folders of tasks.
+        data: task → local data that stand in for its source.
+        task_dirs: further folders with tasks.
+        baselines: also run each task's own baselines.
+        runs: folder of the run folders.
+        site: folder of the page; None builds none.
+        board: the leaderboard that the page shows.
+        bertscore: encoder that stands in for the board's and the tasks'.
+        paper: also compute the figures as the paper's released code does.
+        seed: seed of everything that draws.
+    """
+
+    models: tuple[ModelJob, ...] = ()
+    tasks: tuple[str, ...] = Field(min_length=1)
+    data: dict[str, str] = Field(default_factory=dict)
+    task_dirs: tuple[str, ...] = ()
+    baselines: bool = False
+    runs: str = "runs"
+    site: str | None = "site"
+    board: str = "main"
+    bertscore: BertScore | None = None
+    paper: bool = True
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _short_form(cls, models: Any) -> Any:  # noqa: ANN401 - unchecked input
+        """A bare spec stands for a model run with the defaults."""
+        return (
+            [{"spec": m} if isinstance(m, str) else m for m in models] if isinstance(models, list | tuple) else models
+        )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.models and not self.baselines:
+            raise ValueError("no model given: name one (hf:./my-t5, baseline:majority, …) or ask for the baselines")
+        for name in self.data:
+            if name not in self.tasks:
+                raise ValueError(f"data: '{name}' is not among the job's tasks ({', '.join(self.tasks)})")
+        return self

@@ -1,0 +1,1 @@
+"""Boards: run folders in, one `results.json` and a static site out."""

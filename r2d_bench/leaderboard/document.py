@@ -1,0 +1,217 @@
+"""The shape of `results.json`: every number that the pages show. Pages only render it.
+
+Additions keep `SCHEMA`; a change of meaning, or of a key's place, raises it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from r2d_bench.leaderboard.board import Board
+from r2d_bench.records import Json
+
+SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricInfo(_Part):
+    """The meaning of one figure; see `metrics.base.Metric`."""
+
+    name: str
+    title: str
+    about: str
+    direction: str
+    low: float | None
+    high: float | None
+    percent: bool
+    decimals: int
+    preset: str
+    help: str
+
+
+class Figure(_Part):
+    """An `Estimate` with every key present; without a value, `reason` says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    unscored: int = 0
+    method: str | None = None
+    level: float = 0.95
+    reason: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class LabelInfo(_Part):
+    """A label and what it means."""
+
+    value: str
+    title: str
+
+
+class Card(_Part):
+    """What a reader must know of a task."""
+
+    title: str
+    description: str
+    domain: str
+    language: str
+    licence: str
+    citation: str
+    homepage: str
+    superseded_by: str | None
+    space: str
+    labels: tuple[LabelInfo, ...]
+    rationale_origin: str
+
+
+class ModelInfo(_Part):
+    """Who answered; see `models.base.Identity`."""
+
+    kind: str
+    name: str
+    title: str
+    digest: str | None
+    params: dict[str, Json]
+    row: Literal["model", "human"]
+
+
+class ProtocolInfo(_Part):
+    """How label and rationale were elicited. `stages` is None where the prompts are withheld."""
+
+    full_name: str
+    title: str
+    description: str
+    source: str
+    structured: bool
+    label_map: dict[str, str]
+    stages: tuple[dict[str, Json], ...] | None
+
+
+class Stamp(_Part):
+    """Which part of the split was scored; `digest` of the ids is None where ids are private."""
+
+    how: str
+    n: int
+    of: int
+    partial: bool
+    digest: str | None
+
+
+class Sittings(_Part):
+    """When and with which versions the model was asked. `last` is a date (UTC), `seconds` the sum of all sittings."""
+
+    count: int
+    last: str
+    seconds: float
+    data: tuple[str, ...]
+    versions: dict[str, str]
+
+
+class Scoring(_Part):
+    """With what the run was scored."""
+
+    parser: str
+    resampling: dict[str, Json]
+    versions: dict[str, str]
+
+
+class ExampleCounts(_Part):
+    """The published examples of a run: how many in all, in how many shards, and how many of each outcome.
+
+    `wrong` includes `unparsed`; an item without an answer or without a gold label is `unscored`.
+    """
+
+    n: int
+    shards: int
+    right: int
+    wrong: int
+    unparsed: int
+    unscored: int
+
+
+class Row(_Part):
+    """One run. The last group of keys is None where the task publishes aggregates only."""
+
+    run: str
+    model: ModelInfo
+    protocol: ProtocolInfo
+    label_method: str
+    max_new_tokens: dict[str, int]
+    no_rationale: str | None
+    seed: int
+    prompt_digest: str
+    selection: Stamp
+    answered: int
+    complete: bool
+    unscored: dict[str, int]
+    metrics: dict[str, Figure]
+    signatures: dict[str, str]
+    sittings: Sittings
+    scoring: Scoring
+
+    confusion: dict[str, Json] | None
+    per_class: tuple[dict[str, Json], ...] | None
+    statuses: dict[str, int] | None
+    rationale_statuses: dict[str, int] | None
+    examples: ExampleCounts | None
+
+
+class Column(_Part):
+    """A column of a table.
+
+    Attributes:
+        metric: the metric.
+        signature: the one signature that its figures carry, where they carry one.
+        split: the table has several columns of this metric, one per signature.
+        best: runs with the best figure, among models that answered the whole split.
+    """
+
+    metric: str
+    signature: str | None
+    split: bool
+    best: tuple[str, ...]
+
+
+class Table(_Part):
+    """All runs on the same rows of one task@version. Rows are sorted by the primary metric and have no rank."""
+
+    id: str
+    task: str
+    split: str
+    n: int
+    data_digest: str
+    card: Card
+    visibility: str
+    texts: bool
+    decision: str
+    primary: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+class Skipped(_Part):
+    """A run folder that is in no table, and why."""
+
+    run: str
+    reason: str
+
+
+class Results(_Part):
+    """The whole document."""
+
+    schema_version: int = Field(default=SCHEMA, serialization_alias="schema")
+    board: Board
+    metrics: tuple[MetricInfo, ...]
+    tables: tuple[Table, ...]
+    skipped: tuple[Skipped, ...]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the document as it stands in `results.json`."""
+        return self.model_dump(mode="json", by_alias=True)

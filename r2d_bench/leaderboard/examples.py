@@ -1,0 +1,121 @@
+"""The examples of a run as pages show them. Only ever asked for tasks that publish texts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from r2d_bench.documents import to_json
+from r2d_bench.errors import UserError
+from r2d_bench.leaderboard.display import shown
+from r2d_bench.leaderboard.document import ExampleCounts
+from r2d_bench.metrics.registry import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from r2d_bench.records import Json
+    from r2d_bench.runs.store import RunStore
+
+SHARD_ROWS = 250
+
+
+def count_examples(store: RunStore) -> ExampleCounts:
+    """Return how many examples the run has, by outcome.
+
+    Raises:
+        UserError: the run has no `examples.parquet`.
+    """
+    rows = _table(store)
+    states = Counter(_state(row) for row in rows)
+    return ExampleCounts(
+        n=len(rows),
+        shards=-(-len(rows) // SHARD_ROWS),
+        right=states["right"],
+        wrong=states["wrong"] + states["unparsed"],
+        unparsed=states["unparsed"],
+        unscored=states["unscored"],
+    )
+
+
+def example_shards(store: RunStore) -> Iterator[tuple[str, str]]:
+    """Yield name and JavaScript text of each shard of a run's examples.
+
+    Classic scripts, because `fetch` fails on pages that are opened from disk.
+    """
+    rows = _table(store)
+    outputs = _outputs(store)
+    for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
+        part = [_example(row, outputs[row["id"]]) for row in rows[start : start + SHARD_ROWS]]
+        name = f"{number:03d}"
+        yield f"{name}.js", f"R2D.shard({script_json(f'{store.name}/{name}')}, {script_json(part)});\n"
+
+
+def script_json(value: Json) -> str:
+    """Return JSON that is safe inside a script: it cannot end the script, nor a line of JavaScript."""
+    text = to_json(value, indent=None)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _table(store: RunStore) -> list[dict[str, Json]]:
+    from r2d_bench.runs.table import read_examples  # noqa: PLC0415 - pyarrow is slow to import
+
+    path = store.folder / "examples.parquet"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; score the run again")
+    return read_examples(path)
+
+
+def _state(row: dict[str, Json]) -> str:
+    """Return right, wrong, unparsed (wrong, and without a valid label) or unscored."""
+    correct = row.get("metric.correct")
+    if correct is None:
+        return "unscored"
+    if row["label"] is None:
+        return "unparsed"
+    return "right" if correct == 1 else "wrong"
+
+
+def _outputs(store: RunStore) -> dict[str, list[dict[str, Json]]]:
+    """Return what the model wrote, by example id, in the order of the stages."""
+    stages = {stage.name: place for place, stage in enumerate(store.setup().stages)}
+    found: dict[str, dict[str, dict[str, Json]]] = defaultdict(dict)
+    path = store.folder / "responses.jsonl"
+    if path.is_file():
+        with path.open("rb") as file:
+            # The store has read this file when the run was scored: only its torn last line can be broken.
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break
+                line = json.loads(raw)
+                if line["stage"] in stages:
+                    kept = ("stage", "text", "finish", "thinking")
+                    found[line["id"]][line["stage"]] = {key: line[key] for key in kept if key in line}
+    ordered = {ident: sorted(by.values(), key=lambda o: stages[o["stage"]]) for ident, by in found.items()}
+    return defaultdict(list, ordered)
+
+
+def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]]) -> dict[str, Json]:
+    values = {name: row.get(f"metric.{name}") for name in METRICS}
+    return {
+        "id": row["id"],
+        "state": _state(row),
+        "input": row.get("input"),
+        "gold": row["gold"],
+        "label": row["label"],
+        "status": row["label_status"],
+        "outputs": list(outputs),
+        "reference": row.get("reference"),
+        "rationale": row["rationale"],
+        "rationale_status": row["rationale_status"],
+        "cut": [what for what in ("input", "output") if row[f"{what}_cut"]],
+        "unscored": row["unscored"],
+        "metrics": [
+            [METRICS[name].title + (" (paper script)" if METRICS[name].preset == "paper" else ""), shown(name, value)]
+            for name, value in values.items()
+            if value is not None
+        ],
+    }

@@ -1,0 +1,59 @@
+"""The order of rows, the columns of a table, and which figures are its best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from r2d_bench.leaderboard.display import shown
+from r2d_bench.leaderboard.document import Column
+from r2d_bench.metrics.base import Direction
+from r2d_bench.metrics.registry import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from r2d_bench.leaderboard.document import Row
+
+
+def sorted_rows(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Return the rows with the best figure in front and missing ones last; equal ones by name of the run.
+
+    The order is no ranking: neighbours mostly cannot be told apart, and rows are not numbered.
+    """
+    sign = 1 if METRICS[metric].direction is Direction.LOWER else -1
+
+    def key(row: Row) -> tuple[bool, float, str]:
+        value = row.metrics[metric].value
+        return value is None, 0.0 if value is None else sign * value, row.run
+
+    return sorted(rows, key=key)
+
+
+def columns_of(metrics: Sequence[str], rows: Sequence[Row]) -> Iterator[Column]:
+    """Yield the columns of a table.
+
+    Figures compare only under one signature, so that a metric with several gets a column for each.
+    """
+    for metric in metrics:
+        signed = [row for row in rows if row.metrics[metric].value is not None]
+        signatures = sorted({row.signatures.get(metric) for row in signed}, key=lambda text: text or "")
+        for signature in signatures or [None]:
+            mine = [row for row in signed if row.signatures.get(metric) == signature]
+            best = _best(metric, mine)
+            yield Column(metric=metric, signature=signature, split=len(signatures) > 1, best=best)
+
+
+def _best(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the runs with the best figure, as it is shown, among models that answered the whole split.
+
+    Partial runs are asked other items, and people are a yardstick rather than a competitor. With fewer than two
+    to compare there is no best.
+    """
+    direction = METRICS[metric].direction
+    taking_part = [row for row in rows if row.complete and row.model.row == "model"]
+    if direction is Direction.NONE or len(taking_part) < 2:
+        return ()
+    values = {row.run: value for row in taking_part if (value := row.metrics[metric].value) is not None}
+    pick = max if direction is Direction.HIGHER else min
+    top = shown(metric, pick(values.values()))
+    return tuple(run for run, value in values.items() if shown(metric, value) == top)

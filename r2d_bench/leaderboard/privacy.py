@@ -1,0 +1,94 @@
+"""What of a run may be published. Only a task that is public beyond doubt publishes texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import UserError
+from r2d_bench.protocols.registry import load_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from r2d_bench.leaderboard.document import Figure, Row
+    from r2d_bench.protocols.spec import Protocol
+    from r2d_bench.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether texts are published, under which visibility, and the sentence that says so on the page."""
+
+    texts: bool
+    visibility: str
+    sentence: str
+
+
+def decide(
+    spec: TaskSpec | None, namesakes: Sequence[TaskSpec], *, split: str, data_digest: str, sources: Iterable[str]
+) -> Decision:
+    """Decide what a run publishes.
+
+    Args:
+        spec: the `task.yaml` of the very version that was run; None where it is not at hand.
+        namesakes: every `task.yaml` of that name that was found, whatever its version.
+        split: the split that was run.
+        data_digest: digest of the rows that were run.
+        sources: where the rows came from in each sitting (bundled, local, hub).
+    """
+    if spec is None:
+        return _aggregates("unknown", "the task.yaml of this version is not at hand, so it counts as private")
+    for found in (spec, *namesakes):
+        if found.visibility != "public":
+            return _aggregates(found.visibility, f"the task is {found.visibility}")
+    known = spec.splits[split].digest if split in spec.splits else None
+    if known is not None and known != data_digest:
+        return _aggregates("unknown", "its rows are not the task's known ones, so they count as private")
+    # Data given with --data may be anybody's, unless the task knows their digest.
+    if known is None and "local" in set(sources):
+        return _aggregates("unknown", "local data stand in for the task's own, so they count as private")
+    return Decision(texts=True, visibility="public", sentence="Texts are published: the task is public.")
+
+
+def _aggregates(visibility: str, why: str) -> Decision:
+    sentence = f"Aggregates only, no texts, ids, confusion matrix or figures per class: {why}."
+    return Decision(texts=False, visibility=visibility, sentence=sentence)
+
+
+def aggregates_only(row: Row, protocol: Protocol) -> Row:
+    """Return the row without anything that speaks of single items or of small groups of them.
+
+    Args:
+        row: the row with everything.
+        protocol: its protocol. The prompts of one that is not built in may quote examples and are withheld.
+    """
+    hidden = row.protocol
+    if not _built_in(protocol):
+        hidden = hidden.model_copy(
+            update={"title": "", "description": "", "source": "", "label_map": {}, "stages": None}
+        )
+    return row.model_copy(
+        update={
+            "protocol": hidden,
+            "selection": row.selection.model_copy(update={"digest": None}),
+            "metrics": {name: _uncounted(figure) for name, figure in row.metrics.items()},
+            "confusion": None,
+            "per_class": None,
+            "statuses": None,
+            "rationale_statuses": None,
+            "examples": None,
+        }
+    )
+
+
+def _built_in(protocol: Protocol) -> bool:
+    try:
+        return load_protocol(protocol.name) == protocol
+    except UserError:
+        return False
+
+
+def _uncounted(figure: Figure) -> Figure:
+    """Cut what warnings say of single classes: "fewer than 10 gold items: maybe (3)" is a small cell."""
+    return figure.model_copy(update={"warnings": tuple(text.partition(":")[0] for text in figure.warnings)})

@@ -1,0 +1,273 @@
+"""Run folders into the one document that every page is made of. A pure function of files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from r2d_bench import content
+from r2d_bench.documents import load, slug
+from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.leaderboard import privacy
+from r2d_bench.leaderboard.document import (
+    Card,
+    Figure,
+    LabelInfo,
+    MetricInfo,
+    ModelInfo,
+    ProtocolInfo,
+    Results,
+    Row,
+    Scoring,
+    Sittings,
+    Skipped,
+    Stamp,
+    Table,
+)
+from r2d_bench.leaderboard.examples import count_examples
+from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
+from r2d_bench.metrics.registry import METRICS
+from r2d_bench.models.base import Identity
+from r2d_bench.runs.scoring import SCORES_SCHEMA
+from r2d_bench.runs.store import find_runs
+from r2d_bench.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from r2d_bench.leaderboard.board import Board
+    from r2d_bench.leaderboard.privacy import Decision
+    from r2d_bench.records import Json
+    from r2d_bench.runs.setup import RunSetup
+    from r2d_bench.runs.store import RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that comes into a table."""
+
+    store: RunStore
+    setup: RunSetup
+    manifest: dict[str, Json]
+    scores: dict[str, Json]
+    spec: TaskSpec
+    decision: Decision
+
+    @property
+    def table(self) -> tuple[str, str, str]:
+        """What two runs must share to stand in one table: task@version, split, and its rows."""
+        return self.setup.task, self.setup.split, self.setup.data_digest
+
+
+class _Tasks:
+    """Every `task.yaml` that can be found, whatever its version; the first of a version wins."""
+
+    def __init__(self, dirs: Sequence[Path]) -> None:
+        self._by_name: dict[str, list[TaskSpec]] = {}
+        for root in content.roots("tasks", dirs):
+            for folder in content.found("tasks", [root]).values() if (root / "task.yaml").is_file() else _inside(root):
+                spec = load(TaskSpec, folder / "task.yaml")
+                self._by_name.setdefault(spec.name, []).append(spec)
+
+    def namesakes(self, full_name: str) -> list[TaskSpec]:
+        """Return the specs of that name, the one of the very version in front if there is one.
+
+        Raises:
+            UserError: no task of that name.
+        """
+        name = full_name.rpartition("@")[0]
+        if name not in self._by_name:
+            raise UserError(f"unknown task '{name}'{did_you_mean(name, self._by_name)}")
+        return sorted(self._by_name[name], key=lambda spec: spec.full_name != full_name)
+
+
+def _inside(root: Path) -> list[Path]:
+    return [folder for folder in sorted(root.iterdir()) if (folder / "task.yaml").is_file()]
+
+
+def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = ()) -> Results:
+    """Return everything that the pages of a board show.
+
+    Args:
+        board: the board.
+        runs: the folder that holds the run folders.
+        task_dirs: further folders to look for tasks in.
+
+    Raises:
+        UserError: no run folder, or a broken `task.yaml`.
+    """
+    stores = find_runs(runs)
+    if not stores:
+        raise UserError(f"{runs}: holds no run folder; run the benchmark first")
+    tasks = _Tasks(task_dirs)
+    taken: list[_Run] = []
+    skipped: list[Skipped] = []
+    for store in stores:
+        try:
+            taken.append(_read(store, board, tasks))
+        except UserError as error:
+            # Paths of this machine do not belong on a page.
+            reason = str(error).replace(f"{store.folder}/", "").replace(str(store.folder), store.name)
+            skipped.append(Skipped(run=store.name, reason=reason))
+    return Results(
+        board=board,
+        metrics=tuple(MetricInfo(**asdict(metric)) for metric in METRICS.values()),
+        tables=tuple(_tables(board, taken)),
+        skipped=tuple(skipped),
+    )
+
+
+def _read(store: RunStore, board: Board, tasks: _Tasks) -> _Run:
+    """Read one run folder.
+
+    Raises:
+        UserError: it is in no table of the board; the message says why.
+    """
+    manifest, setup, scores = store.manifest(), store.setup(), store.scores()
+    name = setup.task.rpartition("@")[0]
+    namesakes = tasks.namesakes(setup.task)
+    if board.tasks and name not in board.tasks:
+        raise UserError(f"task {name} is not on this board")
+    if scores is None:
+        raise UserError("not scored")
+    if scores.get("schema") != SCORES_SCHEMA or scores.get("task") != setup.task:
+        raise UserError("scores.json is of another version or task: score the run again")
+    spec = namesakes[0]
+    decision = privacy.decide(
+        spec if spec.full_name == setup.task else None,
+        namesakes,
+        split=setup.split,
+        data_digest=setup.data_digest,
+        sources=[sitting["data"]["source"] for sitting in manifest["sittings"]],
+    )
+    return _Run(store, setup, manifest, scores, spec, decision)
+
+
+def _tables(board: Board, runs: Sequence[_Run]) -> Iterable[Table]:
+    """Yield the tables in the board's order of tasks, the newest version in front."""
+    grouped: dict[tuple[str, str, str], list[_Run]] = {}
+    for run in runs:
+        grouped.setdefault(run.table, []).append(run)
+
+    def place(key: tuple[str, str, str]) -> tuple[int, str, int, str, str]:
+        name, _, version = key[0].rpartition("@")
+        order = board.tasks.index(name) if name in board.tasks else len(board.tasks)
+        return order, name, -int(version), key[1], key[2]
+
+    for key in sorted(grouped, key=place):
+        alike = sum(other[0] == key[0] for other in grouped)
+        yield _table(board, grouped[key], "-".join(key) if alike > 1 else key[0])
+
+
+def _table(board: Board, runs: Sequence[_Run], name: str) -> Table:
+    # One run that must not show texts keeps those of all others off the page: they share their items.
+    decision = min((run.decision for run in runs), key=lambda d: d.texts)
+    first = runs[0]
+    rows = [_row(run, texts=decision.texts) for run in runs]
+    primary = first.spec.metrics.primary
+    metrics = dict.fromkeys((primary, *board.columns) if primary in METRICS else board.columns)
+    ordered = sorted_rows(rows, next(iter(metrics)))
+    return Table(
+        id=slug(name.replace("@", "-v")),
+        task=first.setup.task,
+        split=first.setup.split,
+        n=max(row.selection.of for row in rows),
+        data_digest=first.setup.data_digest,
+        card=_card(first.spec),
+        visibility=decision.visibility,
+        texts=decision.texts,
+        decision=decision.sentence,
+        primary=next(iter(metrics)),
+        columns=tuple(columns_of(list(metrics), ordered)),
+        rows=tuple(ordered),
+    )
+
+
+def _card(spec: TaskSpec) -> Card:
+    label = spec.label
+    return Card(
+        title=spec.title,
+        description=spec.description,
+        domain=spec.domain,
+        language=spec.language,
+        licence=spec.licence,
+        citation=spec.citation,
+        homepage=spec.homepage,
+        superseded_by=spec.superseded_by,
+        space=label.space,
+        labels=tuple(LabelInfo(value=value, title=label.titles.get(value, "")) for value in label.values),
+        rationale_origin=spec.rationale.origin,
+    )
+
+
+def _row(run: _Run, *, texts: bool) -> Row:
+    setup, scores = run.setup, run.scores
+    selection = scores["selection"]
+    row = Row(
+        run=run.store.name,
+        model=_model(setup.model),
+        protocol=_protocol(setup),
+        label_method=str(setup.label_method),
+        max_new_tokens=dict(setup.max_new_tokens),
+        no_rationale=setup.no_rationale,
+        seed=setup.seed,
+        prompt_digest=setup.prompt_digest,
+        selection=Stamp(**selection),
+        answered=scores["answered"],
+        complete=not selection["partial"] and scores["answered"] == selection["n"],
+        unscored=scores["unscored"],
+        metrics={name: _figure(scores["metrics"].get(name)) for name in METRICS},
+        signatures={name: text for name, text in scores["signatures"].items() if name in METRICS},
+        sittings=_sittings(run.manifest["sittings"]),
+        scoring=Scoring(
+            parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]
+        ),
+        confusion=scores.get("confusion"),
+        per_class=scores.get("per_class"),
+        statuses=scores["statuses"],
+        rationale_statuses=scores["rationale_statuses"],
+        examples=count_examples(run.store) if texts else None,
+    )
+    return row if texts else privacy.aggregates_only(row, setup.protocol)
+
+
+def _figure(data: Mapping[str, Json] | None) -> Figure:
+    if data is None:
+        return Figure(value=None, reason="not computed when the run was scored")
+    return Figure(**data)
+
+
+def _model(data: Mapping[str, Json]) -> ModelInfo:
+    identity = Identity(**data)
+    return ModelInfo(**asdict(identity), title=identity.title)
+
+
+def _protocol(setup: RunSetup) -> ProtocolInfo:
+    protocol = setup.protocol
+    kept = protocol.model_dump(mode="json", by_alias=True, exclude_none=True)
+    asked = {stage.name for stage in setup.stages}
+    return ProtocolInfo(
+        full_name=protocol.full_name,
+        title=protocol.title,
+        description=protocol.description,
+        source=protocol.source,
+        structured=protocol.structured,
+        label_map=protocol.label_map,
+        stages=tuple(stage for stage in kept["stages"] if stage["name"] in asked),
+    )
+
+
+def _sittings(sittings: Sequence[Mapping[str, Json]]) -> Sittings:
+    """Sum up the sittings; one that was killed has no end, and its seconds are not known."""
+    versions: dict[str, dict[str, None]] = {}
+    for sitting in sittings:
+        for package, version in sitting["versions"].items():
+            versions.setdefault(package, {})[version] = None
+    return Sittings(
+        count=len(sittings),
+        last=max(((s["finished"] or s["started"])[:10] for s in sittings), default=""),
+        seconds=round(sum(s.get("seconds") or 0.0 for s in sittings), 3),
+        data=tuple(sorted({" ".join(filter(None, (s["data"]["source"], s["data"]["commit"]))) for s in sittings})),
+        versions={package: ", ".join(found) for package, found in sorted(versions.items())},
+    )

@@ -1,0 +1,1 @@
+"""Metrics: one family per file. `base` holds what a metric means."""

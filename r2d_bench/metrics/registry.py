@@ -1,0 +1,26 @@
+"""All metrics by name, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.metrics import bertscore, labels, overlap, paper
+
+if TYPE_CHECKING:
+    from r2d_bench.metrics.base import Metric
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric for family in (labels, bertscore, overlap, paper) for metric in family.METRICS
+}
+
+
+def lookup(name: str) -> Metric:
+    """Return the metric called `name`.
+
+    Raises:
+        UserError: there is none; the nearest known name is suggested.
+    """
+    if name not in METRICS:
+        raise UserError(f"metric '{name}': unknown{did_you_mean(name, METRICS)}")
+    return METRICS[name]

@@ -1,0 +1,1 @@
+"""Models under test: the contract (`base`), the registry and an adapter per file."""

@@ -1,0 +1,169 @@
+"""Baselines: what can be had without a model. They learn from the task's own training split.
+
+- `majority`: the commonest training label, for every item (ties: the first in the label set).
+- `stratified`: a label drawn from the training distribution, seeded per item.
+- `tfidf`: TF-IDF (words and pairs of words) with logistic regression; the rationale is that of the nearest training
+  item with the predicted label.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.models.base import Answer, Capabilities, Identity, Model
+from r2d_bench.records import LabelMethod, Response
+from r2d_bench.tasks.task import examples_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import BaseModel
+
+    from r2d_bench.records import Example, Request
+    from r2d_bench.tasks.task import Task
+
+NAMES = ("majority", "stratified", "tfidf")
+
+
+class Baseline(Model):
+    """A baseline by name."""
+
+    def __init__(self, name: str, labels: tuple[str, ...], seed: int) -> None:
+        self._name = name
+        self._labels = labels
+        self._seed = seed
+        self._train: Sequence[Example] = ()
+        self._tfidf: _NearestAndLogistic | None = None
+
+    @classmethod
+    def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
+        """Make a baseline; raises UserError for an unknown name or a label space without a fixed set."""
+        if name not in NAMES:
+            raise UserError(f"unknown baseline '{name}'{did_you_mean(name, NAMES)}")
+        if not task.labels.fixed:
+            raise UserError(f"baseline:{name} needs a fixed label set; task {task.name} has {task.labels.space}")
+        return cls(name, task.labels.values, seed)
+
+    @property
+    def identity(self) -> Identity:
+        """Name, digest of the training rows, and the seed where it matters."""
+        seeded = {"seed": self._seed} if self._name == "stratified" else {}
+        return Identity("baseline", self._name, examples_digest(self._train), seeded)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Only `tfidf` writes rationales and has probabilities of its own."""
+        return Capabilities(
+            methods=frozenset(LabelMethod),
+            rationale=self._name == "tfidf",
+            # `stratified` draws by item: two items with the same text may differ.
+            pure=self._name != "stratified",
+            default_protocol="direct",
+        )
+
+    def fit(self, train: Sequence[Example], validation: Sequence[Example]) -> None:  # noqa: ARG002
+        """Learn from the training split."""
+        if not train:
+            raise UserError(f"baseline:{self._name} needs a training split, which the task has not")
+        self._train = train
+        if self._name == "tfidf":
+            self._tfidf = _NearestAndLogistic(train)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Answer the stages of protocol `direct`: the label, or the nearest rationale."""
+        if self._tfidf is not None:
+            yield from self._tfidf.answer(requests)
+            return
+        shares = self._shares()
+        best = max(shares, key=lambda label: shares[label])  # the first of equals, in label order
+        for request in requests:
+            label = best if self._name == "majority" else self._draw(shares, request.example_id)
+            yield request.key, Response(label)
+
+    def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Give the training shares (majority, stratified) or the regression's probabilities as ln P."""
+        if self._tfidf is not None:
+            yield from self._tfidf.score(requests, self._labels)
+            return
+        scores = {label: _log(share) for label, share in self._shares().items()}
+        for key, answer in self.generate(requests):
+            yield key, Response(cast("Response", answer).text, scores=scores)
+
+    def _shares(self) -> dict[str, float]:
+        counts = Counter(example.gold for example in self._train)
+        return {label: counts[label] / len(self._train) for label in self._labels}
+
+    def _draw(self, shares: dict[str, float], example_id: str) -> str:
+        chance = random.Random(f"{self._seed} {example_id}")  # noqa: S311 - reproducible, not secret
+        return chance.choices(list(shares), weights=list(shares.values()))[0]
+
+
+class _NearestAndLogistic:
+    """TF-IDF features shared by a logistic regression and a nearest-neighbour search."""
+
+    def __init__(self, train: Sequence[Example]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+
+        self._train = train
+        self._vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode")
+        self._matrix: Any = self._vectoriser.fit_transform([example.input for example in train])
+        golds = [str(example.gold) for example in train]
+        self._only = golds[0] if len(set(golds)) == 1 else None
+        self._regression = LogisticRegression(max_iter=1000, C=10.0)
+        if self._only is None:
+            self._regression.fit(self._matrix, golds)
+
+    def _features(self, requests: Sequence[Request]) -> Any:  # noqa: ANN401 - a scipy matrix
+        return self._vectoriser.transform([request.input for request in requests])
+
+    def _predict(self, features: Any) -> list[str]:  # noqa: ANN401
+        if self._only is not None:
+            return [self._only] * features.shape[0]
+        return [str(label) for label in self._regression.predict(features)]
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        if not requests:
+            return
+        features = self._features(requests)
+        labels = self._predict(features)
+        if requests[0].stage == "label":
+            yield from ((r.key, Response(label)) for r, label in zip(requests, labels, strict=True))
+            return
+        for row, (request, label) in enumerate(zip(requests, labels, strict=True)):
+            yield request.key, Response(self._nearest_rationale(features[row], label))
+
+    def _nearest_rationale(self, row: Any, label: str) -> str:  # noqa: ANN401
+        """Return the rationale of the training item nearest in cosine among those with this label."""
+        similarity = (self._matrix @ row.T).toarray().ravel()
+        rated = [
+            (float(similarity[n]), -n)
+            for n, example in enumerate(self._train)
+            if example.gold == label and example.references
+        ]
+        return self._train[-max(rated)[1]].references[0] if rated else ""
+
+    def score(self, requests: Sequence[Request], labels: Sequence[str]) -> Iterator[Answer]:
+        if not requests:
+            return
+        features = self._features(requests)
+        if self._only is not None:
+            known, shares = [self._only], [[1.0]] * len(requests)
+        else:
+            known, shares = (
+                [str(c) for c in self._regression.classes_],
+                self._regression.predict_proba(features),
+            )
+        for request, row in zip(requests, shares, strict=True):
+            by_label = dict(zip(known, row, strict=True))
+            scores = {label: _log(float(by_label.get(label, 0.0))) for label in labels}
+            yield request.key, Response(max(scores, key=lambda label: scores[label]), scores=scores)
+
+
+def _log(share: float) -> float:
+    """Return ln P, with a floor: a label unseen in training is improbable, not impossible."""
+    return math.log(max(share, 1e-9))

@@ -1,0 +1,156 @@
+"""The `hf` adapter: encoder-decoder and causal checkpoints through transformers, in this process."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+from pydantic import BaseModel, Field
+
+from r2d_bench.errors import UserError
+from r2d_bench.models.base import Capabilities, Identity, Model
+from r2d_bench.models.base import Params as BaseParams
+from r2d_bench.models.hf_batches import in_batches
+from r2d_bench.models.hf_decoding import generate_batch
+from r2d_bench.models.hf_loading import Engine, load, read_nature
+from r2d_bench.models.hf_prompts import Limits, Prompt, prepare
+from r2d_bench.models.hf_scoring import score_batch
+from r2d_bench.models.weights import Weights, find_weights
+from r2d_bench.records import Json, LabelMethod
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from r2d_bench.models.base import Answer
+    from r2d_bench.records import Request
+    from r2d_bench.tasks.task import Task
+
+# Tokens of a batch, padding and answer included: beyond this a CPU gains nothing; an accelerator wants more.
+CPU_TOKENS = 8_192
+ACCELERATOR_TOKENS = 65_536
+
+
+class HFParams(BaseParams):
+    """Parameters of `hf:NAME,key=value`.
+
+    Attributes:
+        dtype: of weights and computation. Greedy texts in bfloat16 and float16 depend on the batch.
+        device: `auto` (the accelerator where there is one), or a torch device.
+        batch_size: the most prompts of a batch; None leaves it to the prompts' lengths.
+        trust_remote_code: run Python code that lies with the checkpoint.
+        thinking_tokens: added to each answer's budget for thinking text; 0 asks the model not to think.
+        max_input_tokens: cut prompts to this many tokens, where the protocol names no limit.
+    """
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps|xpu(:\d+)?)$")
+    batch_size: int | None = Field(None, ge=1)
+    trust_remote_code: bool = False
+    thinking_tokens: int = Field(0, ge=0)
+    max_input_tokens: int | None = Field(None, ge=1)
+
+
+class HF(Model):
+    """A checkpoint that transformers loads: a folder, a GGUF file, a package's weights, or a hub id.
+
+    Decoding is greedy, whatever the checkpoint's own generation configuration says.
+    """
+
+    Params: ClassVar[type[BaseModel]] = HFParams
+
+    def __init__(self, weights: Weights, params: HFParams) -> None:
+        self._weights = weights
+        self._params = params
+        self._nature = read_nature(weights)
+        self._loaded: Engine | None = None
+
+    @classmethod
+    def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
+        """Find the checkpoint called `name` (see `find_weights`); nothing is loaded yet."""
+        return cls(find_weights(name), cast("HFParams", params))
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The checkpoint by the digest of its files, and the parameters that change its output."""
+        params: dict[str, Json] = {"dtype": self._params.dtype}
+        for key in ("thinking_tokens", "max_input_tokens", "trust_remote_code"):
+            if value := getattr(self._params, key):
+                params[key] = value
+        return Identity("hf", self._weights.name, self._weights.digest(), params)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Encoder-decoders take text; causal models also chat, where their tokenizer has a template."""
+        return Capabilities(
+            text=True,
+            chat=self._nature.chat,
+            methods=frozenset(LabelMethod),
+            default_protocol="zero_shot" if self._nature.chat else "r2d",
+        )
+
+    @property
+    def protocol_file(self) -> Path | None:
+        """`protocol.yaml` in the checkpoint's folder."""
+        path = self._weights.folder / "protocol.yaml"
+        return path if path.is_file() else None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Answer greedily, batch by batch, the longest prompts first."""
+        prompts = yield from self._prepare(requests)
+        yield from in_batches(
+            prompts,
+            lambda batch: generate_batch(self._engine(), batch),
+            size=lambda prompt: len(prompt.ids) + prompt.budget,
+            # Candidates end an answer by themselves: their budgets need not agree.
+            group=lambda prompt: prompt.budget if prompt.request.method is LabelMethod.FREE else None,
+            tokens=self._batch_tokens(),
+            rows=self._params.batch_size,
+        )
+
+    def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Score the candidates of each request; a prompt is read once for all of them."""
+        prompts = yield from self._prepare(requests)
+        if getattr(self._engine().model, "_is_stateful", False):
+            raise UserError(
+                f"{self.identity.title} has no key-value cache to score from: use --label-method free"
+            )
+        yield from in_batches(
+            prompts,
+            lambda batch: score_batch(self._engine(), batch),
+            size=lambda prompt: len(prompt.tails) * (len(prompt.ids) + prompt.budget),
+            group=lambda _: None,
+            tokens=self._batch_tokens(),
+            rows=self._params.batch_size,
+        )
+
+    def close(self) -> None:
+        """Give back the model's memory."""
+        self._loaded = None
+
+    def _prepare(self, requests: Sequence[Request]) -> Generator[Answer, None, list[Prompt]]:
+        """Yield failures, return prompts."""
+        limits = Limits(self._params.thinking_tokens, self._params.max_input_tokens)
+        prompts = []
+        for made in prepare(self._engine(), requests, limits):
+            if isinstance(made, Prompt):
+                prompts.append(made)
+            else:
+                yield made
+        return prompts
+
+    def _batch_tokens(self) -> int:
+        return CPU_TOKENS if self._engine().device.type == "cpu" else ACCELERATOR_TOKENS
+
+    def _engine(self) -> Engine:
+        if self._loaded is None:
+            params = self._params
+            self._loaded = load(
+                self._weights,
+                self._nature,
+                dtype=params.dtype,
+                device=params.device,
+                trust_remote_code=params.trust_remote_code,
+            )
+        return self._loaded

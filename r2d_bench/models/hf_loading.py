@@ -1,0 +1,267 @@
+"""From weights on disk to a transformers model and tokenizer that are ready to answer."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import mmap
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from r2d_bench.errors import MissingDependencyError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import torch
+
+    from r2d_bench.models.weights import Weights
+
+CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+GGUF_STRING = 8  # the type number of a string in GGUF metadata
+NO_LIMIT = 1_000_000  # tokenizers without a limit say 1e30
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What a checkpoint is, read from its files without loading it.
+
+    Attributes:
+        encoder_decoder: T5 and its kin; otherwise causal.
+        chat: the tokenizer has a chat template.
+    """
+
+    encoder_decoder: bool
+    chat: bool
+
+
+def read_nature(weights: Weights) -> Nature:
+    """Tell encoder-decoder from causal, and whether there is a chat template.
+
+    Raises:
+        UserError: the checkpoint writes no text (an encoder, a classifier).
+    """
+    if weights.gguf_file is not None:
+        file = weights.folder / weights.gguf_file
+        architecture = gguf_text(file, "general.architecture") or ""
+        if "bert" in architecture or architecture.startswith("t5"):
+            raise UserError(
+                f"{weights.name}: a GGUF file of kind {architecture!r}: only causal models are read"
+            )
+        return Nature(encoder_decoder=False, chat=gguf_text(file, "tokenizer.chat_template") is not None)
+    config = _read_json(weights, "config.json")
+    names = config.get("architectures") or []
+    encoder_decoder = bool(config.get("is_encoder_decoder"))
+    writes = any("ForConditionalGeneration" in n for n in names) if encoder_decoder else True
+    if names and not (writes and (encoder_decoder or any(name.endswith(CAUSAL) for name in names))):
+        raise UserError(
+            f"{weights.name}: {names[0]} writes no text: give an encoder-decoder or a causal language model"
+        )
+    return Nature(encoder_decoder, chat=not encoder_decoder and _has_chat_template(weights))
+
+
+def _has_chat_template(weights: Weights) -> bool:
+    if any(weights.folder.glob("chat_template.*")):
+        return True
+    return bool(_read_json(weights, "tokenizer_config.json").get("chat_template"))
+
+
+def _read_json(weights: Weights, file: str) -> dict[str, Any]:
+    path = weights.folder / file
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{weights.name}: {file} is no JSON ({error})") from error
+    return value if isinstance(value, dict) else {}
+
+
+def gguf_text(file: Path, key: str) -> str | None:
+    """Return the text under `key` in the metadata of a GGUF file, None where there is none.
+
+    Reading all metadata with the gguf package takes seconds, since the vocabulary is part of it. A key is
+    stored as its length (uint64), its bytes, the type of the value (uint32); a text as length and bytes.
+    Source: the GGUF specification (ggml-org/ggml, docs/gguf.md).
+    """
+    name = key.encode()
+    mark = struct.pack("<Q", len(name)) + name + struct.pack("<I", GGUF_STRING)
+    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] != b"GGUF":
+            raise UserError(f"{file.name}: not a GGUF file")
+        at = data.find(mark)
+        if at < 0:
+            return None
+        start = at + len(mark) + 8
+        (length,) = struct.unpack("<Q", data[start - 8 : start])
+        return data[start : start + length].decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A loaded model.
+
+    Attributes:
+        name: its public name, for messages.
+        model, tokenizer: of transformers.
+        device: where the weights lie.
+        encoder_decoder: T5 and its kin; otherwise causal.
+        ends: ids of the tokens that end an answer (end of text, end of turn).
+        pad: id that fills rows of a batch.
+        start: first id of a decoder's input (encoder-decoder only).
+        positions: the most tokens that the model has positions for; None: no bound.
+        usual: the tokenizer's own limit; None: it has none.
+        arguments: names that the model's `forward` takes.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    encoder_decoder: bool
+    ends: tuple[int, ...]
+    pad: int
+    start: int | None
+    positions: int | None
+    usual: int | None
+    arguments: frozenset[str]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and advice, and restore both."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_remote_code: bool) -> Engine:
+    """Load model and tokenizer.
+
+    Args:
+        weights: where they lie.
+        nature: what they are.
+        dtype: float32, bfloat16 or float16.
+        device: a torch device, or `auto` for the accelerator where there is one.
+        trust_remote_code: run the checkpoint's own Python code.
+
+    Raises:
+        UserError: transformers cannot load it, or weights are missing (they would be random numbers).
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingDependencyError(f"hf:{weights.name}", "hf") from error
+    auto = transformers.AutoModelForSeq2SeqLM if nature.encoder_decoder else transformers.AutoModelForCausalLM
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    special: dict[str, Any] = {"use_safetensors": True}
+    if weights.gguf_file is not None:
+        common["gguf_file"] = weights.gguf_file
+        special = {"quantization_config": _gguf_config(weights)}
+    try:
+        place = _device(device)
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(weights.folder, **common)
+            model, report = auto.from_pretrained(
+                weights.folder, dtype=getattr(torch, dtype), output_loading_info=True, **common, **special
+            )
+            model = model.to(place).eval()
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise UserError(f"hf:{weights.name}: transformers cannot load it: {lines[0].strip()}") from error
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise UserError(f"hf:{weights.name}: {len(lacking)} weights are missing, the first is {lacking[0]}")
+    return _engine(weights.name, model, tokenizer, place, encoder_decoder=nature.encoder_decoder)
+
+
+def _gguf_config(weights: Weights) -> Any:  # noqa: ANN401 - transformers is untyped here
+    from transformers import GgufConfig
+
+    if any(importlib.util.find_spec(module) is None for module in ("accelerate", "gguf")):
+        raise MissingDependencyError(f"hf:{weights.name}: a GGUF file", "gguf")
+    return GgufConfig(dequantize=True)
+
+
+def _device(device: str) -> torch.device:
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def _engine(
+    name: str,
+    model: Any,  # noqa: ANN401 - transformers is untyped here
+    tokenizer: Any,  # noqa: ANN401
+    device: torch.device,
+    *,
+    encoder_decoder: bool,
+) -> Engine:
+    from transformers import GenerationConfig
+
+    tokenizer.truncation_side = "right"
+    said, config = model.generation_config, model.config.get_text_config(decoder=True)
+    stops = _ids(said.eos_token_id) or _ids(config.eos_token_id)
+    ends = tuple(dict.fromkeys([*stops, *_ids(tokenizer.eos_token_id)]))
+    if not ends:
+        raise UserError(f"hf:{name}: no end-of-text token in generation_config, config or tokenizer")
+    pads = [*_ids(tokenizer.pad_token_id), *_ids(said.pad_token_id), ends[0]]
+    starts = [*_ids(said.decoder_start_token_id), *_ids(getattr(config, "decoder_start_token_id", None))]
+    if encoder_decoder and not starts:
+        raise UserError(f"hf:{name}: config.json names no decoder_start_token_id")
+    start = starts[0] if encoder_decoder else None
+    # Sampling, beams, penalties and limits of the checkpoint must not leak into a greedy answer: transformers
+    # fills whatever a request leaves open from here.
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        bos_token_id=said.bos_token_id,
+        eos_token_id=list(ends),
+        pad_token_id=pads[0],
+        decoder_start_token_id=start,
+        forced_bos_token_id=said.forced_bos_token_id,
+    )
+    usual = tokenizer.model_max_length
+    return Engine(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        device=device,
+        encoder_decoder=encoder_decoder,
+        ends=ends,
+        pad=pads[0],
+        start=start,
+        positions=_positions(config),
+        usual=usual if usual < NO_LIMIT else None,
+        arguments=frozenset(inspect.signature(model.forward).parameters),
+    )
+
+
+def _positions(config: Any) -> int | None:  # noqa: ANN401 - transformers is untyped here
+    for key in ("max_encoder_position_embeddings", "max_position_embeddings"):
+        value = getattr(config, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _ids(value: int | list[int] | None) -> list[int]:
+    """Return token ids as a list: transformers keeps one, several or None in the same place."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,112 @@
+"""Replays predictions from a file, or those that a task's own rows carry (say, of a human annotator)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field
+
+from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.models.base import Answer, Capabilities, Identity, Model, Params
+from r2d_bench.records import Failure, Json, LabelMethod, Response, digest
+from r2d_bench.tasks.examples import optional_text
+from r2d_bench.tasks.sources import read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from r2d_bench.records import Request
+    from r2d_bench.tasks.task import Task
+
+Said = dict[str, str | None]  # `label` and `rationale` of one example
+
+
+class ReplayParams(Params):
+    """Columns of the file, and what kind of row it makes.
+
+    Attributes:
+        id, label, rationale: names of the columns; a file without the rationale's column is label-only.
+        row: `human` for predictions of people.
+        title: the name on pages; the file's name by default.
+    """
+
+    id: str = "id"
+    label: str = "label"
+    rationale: str = "rationale"
+    row: Literal["model", "human"] = "model"
+    title: str | None = Field(default=None, min_length=1)
+
+
+class Replay(Model):
+    """Answers from recorded predictions, by example id."""
+
+    Params = ReplayParams
+
+    def __init__(self, title: str, said: Mapping[str, Said], *, row: str) -> None:
+        self._said = said
+        self._row = row
+        self._title = title
+        self._rationale = any(entry["rationale"] is not None for entry in said.values())
+
+    @classmethod
+    def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
+        """Read the predictions; raises UserError for an absent file, a missing column or a doubled id."""
+        chosen = ReplayParams.model_validate(params.model_dump())
+        if name in task.spec.annotations:
+            return cls(name, task.annotated(name), row=task.spec.annotations[name].row)
+        path = Path(name)
+        if not path.exists():
+            known = did_you_mean(name, task.spec.annotations) if task.spec.annotations else ""
+            raise UserError(f"replay:{name}: no such file, nor predictions that task {task.name} carries{known}")
+        return cls(chosen.title or path.stem, _read(path, chosen), row=chosen.row)
+
+    @property
+    def identity(self) -> Identity:
+        """The file's stem (or the given title) and the digest of what it says."""
+        return Identity("replay", self._title, digest(self._said), row=self._row)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Answers by id, never by content."""
+        return Capabilities(rationale=self._rationale, pure=False, default_protocol="direct")
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Give the recorded label or rationale; an example without one fails with that reason."""
+        for request in requests:
+            entry = self._said.get(request.example_id)
+            text = entry[request.stage] if entry else None
+            if request.method is not LabelMethod.FREE:
+                raise UserError("recorded predictions are replayed as they are: use --label-method free")
+            if text is None:
+                yield request.key, Failure("not in the predictions", f"no {request.stage} for this id")
+            else:
+                yield request.key, Response(text)
+
+
+def _read(path: Path, params: ReplayParams) -> dict[str, Said]:
+    said: dict[str, Said] = {}
+    rows = read_rows(path)
+    columns = dict.fromkeys(column for row in rows for column in row.values)
+    for needed in (params.id, params.label):
+        if needed not in columns:
+            raise UserError(f"{path}: the column '{needed}' is missing{did_you_mean(needed, columns)}")
+    for row in rows:
+        ident = optional_text(row.values.get(params.id), f"{row.where}: {params.id}")
+        if ident is None:
+            raise UserError(f"{row.where}: {params.id} is empty")
+        if ident in said:
+            raise UserError(f"{row.where}: the id '{ident}' stands twice")
+        # An empty label or rationale is an answer (an empty one); a key that is absent or null is none.
+        said[ident] = {
+            "label": _said(row.values, params.label, row.where),
+            "rationale": _said(row.values, params.rationale, row.where),
+        }
+    return said
+
+
+def _said(values: Mapping[str, Json], column: str, where: str) -> str | None:
+    value = values.get(column)
+    return "" if value == "" else optional_text(value, f"{where}: {column}")

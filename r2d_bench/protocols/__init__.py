@@ -1,0 +1,1 @@
+"""Protocols: how label and rationale are elicited, in stages, declared in YAML."""

@@ -1,0 +1,117 @@
+"""Prompts of a stage: templates and an example in, a request out.
+
+Prompts know these names: `input` (the example's text), `labels` (list of `word` and `title`; empty for open label
+spaces), `options`, `task` (`title`, `instruction`, `input_name`, `rationale_hint`), `fields` (the source row) and
+`outputs.<stage>` of earlier stages (`text`, `label`, `rationale`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import UserError
+from r2d_bench.records import Json, LabelMethod, Message, Request
+from r2d_bench.templates import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from r2d_bench.protocols.outputs import StageOutput
+    from r2d_bench.protocols.spec import Protocol, Stage
+    from r2d_bench.records import Example
+    from r2d_bench.tasks.task import Task
+
+_PASSES_LABEL = re.compile(r"outputs\s*\.\s*\w+\s*\.\s*label\b|outputs\s*\[[^\]]*\]\s*(?:\.\s*label\b|\[\s*['\"]label)")
+
+
+def passes_parsed_label(protocol: Protocol) -> bool:
+    """Tell whether a prompt uses an earlier stage's *parsed* label; then the parser can change later outputs."""
+    sources = [s.prompt or "" for s in protocol.stages] + [m.content for s in protocol.stages for m in s.messages or ()]
+    return any(_PASSES_LABEL.search(source) for source in sources)
+
+
+def stage_method(stage: Stage, method: LabelMethod) -> LabelMethod:
+    """Return how this stage is answered: the run's label method where the stage gives the label and nothing else."""
+    return method if stage.output.whole == "label" else LabelMethod.FREE
+
+
+def check_method(protocol: Protocol, method: LabelMethod) -> None:
+    """Refuse a label method that no stage of the protocol can carry out."""
+    if method is LabelMethod.FREE or any(stage.output.whole == "label" for stage in protocol.stages):
+        return
+    raise UserError(
+        f"label method {method} needs a stage that gives the label alone, which protocol {protocol.name} has not: "
+        "use label_first or reason_first"
+    )
+
+
+class StagePrompts:
+    """The compiled prompts of one stage for one task."""
+
+    def __init__(
+        self, task: Task, protocol: Protocol, stage: Stage, *, method: LabelMethod, max_new_tokens: int
+    ) -> None:
+        self._task = task
+        self._label_map = protocol.label_map
+        self._stage = stage
+        self._method = stage_method(stage, method)
+        self._max_new_tokens = max_new_tokens
+        where = f"protocol {protocol.name}, stage {stage.name}"
+        self._text = Prompt(stage.prompt, where) if stage.prompt is not None else None
+        self._turns = [(turn.role, Prompt(turn.content, where)) for turn in stage.messages or ()]
+        self._passes = f"{stage.prompt}{stage.messages}".find("labels") >= 0
+
+    @cached_property
+    def _task_words(self) -> dict[str, Json]:
+        prompts = self._task.spec.prompts
+        return {"title": self._task.spec.title, **prompts.model_dump()}
+
+    def _labels(self, example: Example) -> list[dict[str, str]]:
+        """Return the labels that a prompt may list, each with the word for it and what it means."""
+        space, titles = self._task.labels, self._task.spec.label.titles
+        words = space.candidates(example.options, self._label_map)
+        labels = space.labels(example.options)
+        return [{"word": w, "title": titles.get(label, "")} for w, label in zip(words, labels, strict=True)]
+
+    def request(self, example: Example, outputs: Mapping[str, StageOutput]) -> Request:
+        """Return the request of this stage for one example.
+
+        Raises:
+            UserError: the template uses a name that prompts do not have, or the label method does not fit the task.
+        """
+        context: dict[str, Json] = {
+            "input": example.input,
+            "labels": self._labels(example) if self._passes else [],
+            "options": list(example.options),
+            "task": self._task_words,
+            "fields": example.fields,
+            "outputs": {name: _visible(output) for name, output in outputs.items()},
+        }
+        candidates: tuple[str, ...] = ()
+        if self._method is not LabelMethod.FREE:
+            candidates = self._task.labels.candidates(example.options, self._label_map)
+            if not candidates:
+                raise UserError(f"label method {self._method} needs candidate labels; task {self._task.name} is open")
+        prompt: str | tuple[Message, ...]
+        if self._text is not None:
+            prompt = self._text.render(context)
+        else:
+            prompt = tuple(Message(role, template.render(context)) for role, template in self._turns)
+        return Request(
+            example_id=example.id,
+            stage=self._stage.name,
+            prompt=prompt,
+            input=example.input,
+            max_new_tokens=self._max_new_tokens,
+            max_input_tokens=self._stage.max_input_tokens,
+            method=self._method,
+            candidates=candidates,
+            options=self._task.labels.labels(example.options),
+        )
+
+
+def _visible(output: StageOutput) -> dict[str, str]:
+    label = output.label if output.label is not None else (output.label_text or "")
+    return {"text": output.text, "label": label, "rationale": output.rationale or ""}

@@ -1,0 +1,1 @@
+"""Runs: plan (`setup`, `selection`), execute, store, read back (`predictions`), score."""

@@ -1,0 +1,183 @@
+"""Scoring a run: stored answers in, `scores.json` and `examples.parquet` out. No model under test is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from r2d_bench.errors import UserError
+from r2d_bench.metrics import bertscore, labels, overlap, paper
+from r2d_bench.metrics.base import Columns, Family
+from r2d_bench.models.weights import find_weights
+from r2d_bench.records import Estimate, Json, missing
+from r2d_bench.runs.predictions import Reader
+from r2d_bench.runs.provenance import versions
+from r2d_bench.runs.selection import union
+from r2d_bench.tasks.labels import PARSER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from r2d_bench.records import Example, Prediction
+    from r2d_bench.runs.selection import Selection
+    from r2d_bench.runs.setup import RunSetup
+    from r2d_bench.runs.store import RunStore
+    from r2d_bench.tasks.spec import BertScore
+    from r2d_bench.tasks.task import Task
+
+SCORES_SCHEMA = 1
+RESAMPLES = 2000
+NO_ENCODER = "no encoder: give one with --bertscore MODEL or metrics.bertscore in task.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """How runs are scored.
+
+    Attributes:
+        bertscore: encoder that stands in for the task's (hub id, folder, `pkg:MODULE`; `none` leaves it out).
+        paper: also compute the figures as the paper's released code does.
+        seed: of the resampling.
+        resamples: number of bootstrap resamples.
+    """
+
+    bertscore: BertScore | None = None
+    paper: bool = True
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+
+@dataclass(slots=True)
+class Scorers:
+    """Encoders that were loaded once and serve every run of a command."""
+
+    loaded: dict[tuple[str, int | None], bertscore.BertScorer] = field(default_factory=dict)
+
+    def bert(self, wanted: BertScore) -> bertscore.BertScorer:
+        """Return the scorer for an encoder; its weights are loaded on the first use."""
+        key = (wanted.model, wanted.num_layers)
+        if key not in self.loaded:
+            self.loaded[key] = bertscore.BertScorer(_encoder(wanted))
+        return self.loaded[key]
+
+
+def _encoder(wanted: BertScore) -> bertscore.Encoder:
+    """Return where the encoder lies, and the name it is published under (never a local path)."""
+    name, layers = wanted.model, wanted.num_layers
+    if name.startswith("pkg:") or Path(name).is_dir():
+        weights = find_weights(name)
+        return bertscore.Encoder(str(weights.folder), weights.name, layers)
+    return bertscore.Encoder(name, name, layers)
+
+
+def score_run(store: RunStore, task: Task, options: ScoreOptions, scorers: Scorers) -> dict[str, Json]:
+    """Score everything that the sittings on a run folder asked for, and write it down.
+
+    Returns:
+        the content of `scores.json`.
+
+    Raises:
+        UserError: the run was made on other data, or the folder is not a run.
+    """
+    setup = store.setup()
+    check_data(setup, task)
+    examples = task.examples(setup.split)
+    selection = union(examples, store.selections())
+    chosen = set(selection.ids)
+    examples = [example for example in examples if example.id in chosen]
+    reader, responses = Reader(task, setup), store.responses()
+    predictions = [reader.prediction(example, responses) for example in examples]
+    columns = make_columns(task, setup, examples, predictions)
+    families = _families(task, columns, options, scorers)
+    scores = _document(task, setup, selection, predictions, families, options)
+    with store.locked():
+        from r2d_bench.runs.table import write_examples  # noqa: PLC0415 - pyarrow is slow to import
+
+        write_examples(store.folder / "examples.parquet", task, examples, predictions, families)
+        store.write_scores(scores)
+    return scores
+
+
+def check_data(setup: RunSetup, task: Task) -> None:
+    """Refuse to read a run against other data than it was made on.
+
+    Raises:
+        UserError: another task or version, or other rows.
+    """
+    if setup.task != task.spec.full_name:
+        raise UserError(f"the run was made on {setup.task}, the task at hand is {task.spec.full_name}")
+    if setup.data_digest != (found := task.digest(setup.split)):
+        raise UserError(
+            f"the run was made on other rows of {setup.task} (digest {setup.data_digest}, now {found}): "
+            "give the same data"
+        )
+
+
+def make_columns(
+    task: Task, setup: RunSetup, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> Columns:
+    """Return predictions beside golds, as metrics read them."""
+    groups = [example.group for example in examples]
+    no_label = None if "label" in setup.protocol.gives else f"protocol {setup.protocol.name} elicits no label"
+    return Columns(
+        ids=[example.id for example in examples],
+        labels=task.labels.values,
+        gold=[example.gold for example in examples],
+        predicted=[p.label for p in predictions],
+        statuses=[p.label_status for p in predictions],
+        label_texts=[p.label_text for p in predictions],
+        hypotheses=[p.rationale for p in predictions],
+        references=[example.references for example in examples],
+        groups=[group for group in groups if group is not None] if all(groups) and groups else None,
+        input_cut=[p.input_cut for p in predictions],
+        output_cut=[p.output_cut for p in predictions],
+        no_label=no_label,
+        no_rationale=setup.no_rationale,
+        ordinal=task.labels.space == "ordinal",
+    )
+
+
+def _families(task: Task, columns: Columns, options: ScoreOptions, scorers: Scorers) -> list[Family]:
+    how = {"seed": options.seed, "resamples": options.resamples}
+    families = [labels.compute(columns, **how), overlap.compute(columns, **how)]
+    wanted = options.bertscore or task.spec.metrics.bertscore
+    scorer = scorers.bert(wanted) if wanted is not None and wanted.model != "none" else None
+    if scorer is None or columns.no_rationale is not None:
+        reason = columns.no_rationale or NO_ENCODER
+        families.append(Family({metric.name: missing(reason, unscored=len(columns)) for metric in bertscore.METRICS}))
+    else:
+        families.append(bertscore.compute(columns, scorer, **how))
+    if options.paper:
+        is_papers = scorer is not None and scorer.encoder.public_id == "roberta-large"
+        families.append(paper.compute(columns, scorer if is_papers else None, **how))
+    return families
+
+
+def _document(
+    task: Task,
+    setup: RunSetup,
+    selection: Selection,
+    predictions: Sequence[Prediction],
+    families: Sequence[Family],
+    options: ScoreOptions,
+) -> dict[str, Json]:
+    """Return `scores.json`."""
+    estimates: dict[str, Estimate] = {name: e for family in families for name, e in family.estimates.items()}
+    unscored = Counter(p.unscored for p in predictions if p.unscored)
+    return {
+        "schema": SCORES_SCHEMA,
+        "task": setup.task,
+        "selection": selection.as_json(),
+        "primary": task.spec.metrics.primary,
+        "metrics": {name: estimate.as_json() for name, estimate in estimates.items()},
+        "signatures": {name: text for family in families for name, text in family.signatures.items()},
+        **{name: table for family in families for name, table in family.extra.items()},
+        "rationale_statuses": dict(Counter(str(p.rationale_status) for p in predictions if not p.unscored)),
+        "answered": sum(p.unscored is None for p in predictions),
+        "unscored": dict(unscored),
+        "parser": PARSER,
+        "resampling": {"seed": options.seed, "resamples": options.resamples, "level": 0.95},
+        "versions": versions(),
+    }

@@ -1,0 +1,62 @@
+"""`examples.parquet`: one row per example with what was said of it and every per-example value.
+
+Texts that a task brings (input, gold rationale, slices) stand in the table only where the task is public; what the
+model wrote always does. The run folder of a task that is not public stays private either way.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from r2d_bench.metrics.base import Family
+    from r2d_bench.records import Example, Json, Prediction
+    from r2d_bench.tasks.task import Task
+
+
+def write_examples(
+    path: Path,
+    task: Task,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    families: Sequence[Family],
+) -> None:
+    """Write the table in one atomic step."""
+    columns: dict[str, Json] = {
+        "id": [e.id for e in examples],
+        "gold": [e.gold for e in examples],
+        "label": [p.label for p in predictions],
+        "label_status": [p.label_status and str(p.label_status) for p in predictions],
+        "label_text": [p.label_text for p in predictions],
+        "rationale": [p.rationale for p in predictions],
+        "rationale_status": [str(p.rationale_status) for p in predictions],
+        "input_cut": [p.input_cut for p in predictions],
+        "output_cut": [p.output_cut for p in predictions],
+        "unscored": [p.unscored for p in predictions],
+    }
+    if task.public:
+        columns["input"] = [e.input for e in examples]
+        columns["reference"] = ["\n".join(e.references) or None for e in examples]
+        columns |= {f"slice.{name}": [e.slices[name] for e in examples] for name in task.spec.slices}
+    types = {name: pa.bool_() if name.endswith("_cut") else pa.string() for name in columns}
+    arrays = {name: pa.array(values, type=types[name]) for name, values in columns.items()}
+    for family in families:
+        for name, values in family.per_example.items():
+            arrays[f"metric.{name}"] = pa.array(values, type=pa.float64(), mask=np.isnan(values))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    pq.write_table(pa.table(arrays), temporary, compression="zstd")
+    os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
+
+
+def read_examples(path: Path) -> list[dict[str, Json]]:
+    """Return the rows of the table."""
+    return list(pq.read_table(path).to_pylist())

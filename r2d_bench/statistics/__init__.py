@@ -1,0 +1,1 @@
+"""Intervals and tests: numpy in, numbers out; no files, no models, no console."""

@@ -1,0 +1,212 @@
+"""The contract of `task.yaml`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from r2d_bench.tasks.labels import normalise
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSource(_Part):
+    """A data set on the Hugging Face hub.
+
+    Attributes:
+        repo: `owner/name`.
+        config: its configuration, if it has several.
+        revision: a commit that was verified; without one the resolved commit is recorded.
+        splits: our split → the hub's.
+    """
+
+    repo: str
+    config: str | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    splits: dict[str, str]
+
+
+class Source(_Part):
+    """Where rows come from: files (beside `task.yaml`, or given with --data) or the hub.
+
+    Attributes:
+        files: split → file; a path beside `task.yaml`. The split `all` is divided by `split`.
+        hub: a data set on the hub, used where no local data are given.
+        local: file that a folder given with --data must hold (for tasks with a reader).
+        reader: `task.py:function` where no mapping can read the format; see docs of `Task`.
+        split: template that gives each row's split, where one file holds several.
+        obtain: a sentence that tells a user how to get the data.
+    """
+
+    files: dict[str, str] = Field(default_factory=dict)
+    hub: HubSource | None = None
+    local: str | None = None
+    reader: str | None = Field(default=None, pattern=r"^[\w.-]+\.py:[A-Za-z_]\w*$")
+    split: str | None = None
+    obtain: str | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for path in files.values():
+            if PurePosixPath(path).is_absolute() or Path(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"'{path}' must lie in the task's folder (give others with --data)")
+        return files
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if not self.files and not self.hub and not self.reader:
+            raise ValueError("a source needs files, hub or reader")
+        return self
+
+
+class Fields(_Part):
+    """How a row becomes an example. Each value is a Jinja template over the row's columns.
+
+    `references`, `options` and `acceptable` may give a list; an empty value means there is none.
+    """
+
+    input: str
+    gold: str
+    id: str | None = None
+    references: str | None = None
+    options: str | None = None
+    acceptable: str | None = None
+    group: str | None = None
+
+
+class Labels(_Part):
+    """The label space.
+
+    Attributes:
+        space: `closed` (a fixed set), `ordinal` (fixed and ordered, most urgent first), `choices` (options per
+            example), `open` (any text).
+        values: the fixed set, in order of urgency where ordinal.
+        titles: value → what it means, shown to chat models and on pages.
+        aliases: value → other spellings that the parser takes for it.
+        critical: values whose miss is a critical miss.
+        cost: gold value → predicted value → cost of that mistake.
+    """
+
+    space: Literal["closed", "ordinal", "choices", "open"]
+    values: tuple[str, ...] = ()
+    titles: dict[str, str] = Field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    critical: tuple[str, ...] = ()
+    cost: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        fixed = self.space in {"closed", "ordinal"}
+        if fixed and len(self.values) < 2:
+            raise ValueError(f"a {self.space} label space needs two values or more")
+        if not fixed and self.values:
+            raise ValueError(f"a label space of {self.space} has no fixed values")
+        for key in ("titles", "aliases", "critical", "cost"):
+            for value in getattr(self, key):
+                if value not in self.values:
+                    raise ValueError(f"{key}: '{value}' is not among the values")
+        names: dict[str, str] = {}
+        for value in self.values:
+            for name in (value, *self.aliases.get(value, ())):
+                other = names.setdefault(normalise(name), value)
+                if other != value or not normalise(name):
+                    raise ValueError(f"'{name}' names two labels, {other} and {value}, or none")
+        return self
+
+
+class Rationale(_Part):
+    """What is known of the gold rationales: their origin, and the token that masks the label in them."""
+
+    origin: str = ""
+    mask_token: str | None = None
+
+
+class Prompts(_Part):
+    """The task's words for prompts of chat protocols."""
+
+    instruction: str
+    input_name: str = "Text"
+    rationale_hint: str = "Explain in one to three sentences which facts of the text decide it."
+
+
+class Split(_Part):
+    """What is known of a split, asserted when it is loaded.
+
+    Attributes:
+        rows: number of examples.
+        digest: digest of ids, inputs, golds and references, as `tasks validate` prints it.
+    """
+
+    rows: int | None = None
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{16}$")
+
+
+class BertScore(_Part):
+    """The encoder of BERTScore: a hub id, a folder or `pkg:MODULE`; layer where bert-score does not know it."""
+
+    model: str
+    num_layers: int | None = None
+
+
+class Metrics(_Part):
+    """Which figure leads, and how BERTScore is had."""
+
+    primary: str = "macro_f1"
+    bertscore: BertScore | None = None
+
+
+class Annotation(_Part):
+    """Predictions that the rows themselves carry (say, of a human annotator): `replay:NAME` runs them."""
+
+    title: str
+    row: Literal["human", "model"] = "human"
+    label: str
+    rationale: str | None = None
+
+
+class TaskSpec(_Part):
+    """A whole `task.yaml`. An edit that can change a number raises `version`."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    version: int = Field(ge=1)
+    title: str
+    description: str = ""
+    domain: str = ""
+    language: str = "en"
+    visibility: Literal["public", "gated", "private"]
+    licence: str
+    citation: str = ""
+    homepage: str = ""
+    superseded_by: str | None = None
+    source: Source
+    fields: Fields
+    label: Labels
+    rationale: Rationale = Rationale()
+    slices: dict[str, str] = Field(default_factory=dict)
+    splits: dict[str, Split] = Field(default_factory=dict)
+    evaluate: str = "test"
+    prompts: Prompts
+    metrics: Metrics = Metrics()
+    baselines: tuple[str, ...] = ()
+    annotations: dict[str, Annotation] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.label.space == "choices" and self.fields.options is None:
+            raise ValueError("a label space of choices needs fields.options")
+        if self.label.space != "choices" and self.fields.options is not None:
+            raise ValueError(f"fields.options belongs to a label space of choices, not {self.label.space}")
+        if any(not re.fullmatch(r"[A-Za-z]\w*", name) for name in self.slices):
+            raise ValueError("names of slices are words")
+        return self
+
+    @property
+    def full_name(self) -> str:
+        """Name and version, as runs and pages name the task."""
+        return f"{self.name}@{self.version}"

@@ -1,0 +1,245 @@
+"""A loaded task: its card, its label space, and its examples by split."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from r2d_bench import content
+from r2d_bench.documents import load
+from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.records import Example, Json, digest
+from r2d_bench.tasks.examples import build_examples
+from r2d_bench.tasks.labels import LabelSpace
+from r2d_bench.tasks.sources import Row, read_hub, read_rows
+from r2d_bench.tasks.spec import TaskSpec
+
+DATA_VARIABLE = "R2D_BENCH_DATA"
+
+Reader = Callable[[Any], dict[str, list[dict[str, Json]]]]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a task's rows came from; holds no local path.
+
+    Attributes:
+        kind: bundled, local or hub.
+        commit: the hub's commit that was resolved.
+    """
+
+    kind: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task whose examples are read when they are first asked for.
+
+    Attributes:
+        spec: what `task.yaml` says.
+        folder: where it stands.
+        data: local data that stand in for the source (`--data TASK=PATH`).
+    """
+
+    spec: TaskSpec
+    folder: Path
+    data: Path | None = None
+    _loaded: dict[str, dict[str, list[Example]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The task's name without its version."""
+        return self.spec.name
+
+    @property
+    def public(self) -> bool:
+        """Whether texts of the task may be published."""
+        return self.spec.visibility == "public"
+
+    @cached_property
+    def labels(self) -> LabelSpace:
+        """The label space, with the parser."""
+        return LabelSpace(self.spec.label.space, self.spec.label.values, self.spec.label.aliases)
+
+    @cached_property
+    def prompt_digest(self) -> str:
+        """Digest of what the task puts into prompts and label candidates, beside the examples."""
+        spec = self.spec
+        return digest([spec.prompts.model_dump(), spec.label.model_dump(include={"space", "values", "titles"})], 16)
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Where the rows came from."""
+        return self._rows[1]
+
+    @cached_property
+    def _rows(self) -> tuple[dict[str, list[Row]], Provenance]:
+        source = self.spec.source
+        if source.reader:
+            return self._read_with_reader(source.reader)
+        if self.data is not None:
+            return {split: read_rows(self._local(file)) for split, file in source.files.items()}, Provenance("local")
+        if source.files:
+            return {split: read_rows(self.folder / file) for split, file in source.files.items()}, Provenance("bundled")
+        rows, commit = self._from_hub()
+        return rows, Provenance("hub", commit)
+
+    def _local(self, file: str) -> Path:
+        """Return the local stand-in for one of the source's files."""
+        if self.data is None or not self.data.exists():
+            raise UserError(f"{self.data}: no such file or folder (data for task {self.name})")
+        if self.data.is_dir():
+            return self.data / Path(file).name
+        if len(self.spec.source.files) > 1:
+            raise UserError(f"{self.data}: task {self.name} has several files; give the folder that holds them")
+        return self.data
+
+    def _from_hub(self) -> tuple[dict[str, list[Row]], str]:
+        hub = self.spec.source.hub
+        if hub is None:
+            hint = f" {self.spec.source.obtain}" if self.spec.source.obtain else ""
+            raise UserError(f"task {self.name} brings no data: give them with --data {self.name}=PATH.{hint}")
+        try:
+            return read_hub(hub)
+        except UserError as error:
+            raise UserError(f"task {self.name}: {error}; or give local data with --data {self.name}=PATH") from None
+
+    def _read_with_reader(self, reader: str) -> tuple[dict[str, list[Row]], Provenance]:
+        """Let the task's own function read the local file, or shape the hub's rows."""
+        read = _load_reader(self.folder, reader)
+        if self.data is not None:
+            path, local = self.data, self.spec.source.local
+            if path.is_dir() and local:
+                path = path / local
+            if not path.exists():
+                raise UserError(f"{path}: no such file (data for task {self.name})")
+            shaped, provenance, file = read(path), Provenance("local"), path.name
+        else:
+            rows, commit = self._from_hub()
+            flat = [row.values for part in rows.values() for row in part]
+            shaped, provenance, file = read(flat), Provenance("hub", commit), self.spec.name
+        numbered = {
+            split: [Row(values, file, f"{split} item {n}") for n, values in enumerate(part, 1)]
+            for split, part in shaped.items()
+        }
+        return numbered, provenance
+
+    def splits(self) -> dict[str, list[Example]]:
+        """Return every split with its examples.
+
+        Raises:
+            UserError: rows that do not fit the task, told with file and line.
+        """
+        if "splits" not in self._loaded:
+            examples = build_examples(self.spec, self.labels, self._rows[0])
+            self._assert_known(examples)
+            self._loaded["splits"] = examples
+        return self._loaded["splits"]
+
+    def examples(self, split: str | None = None) -> list[Example]:
+        """Return the examples of one split (default: the one that is evaluated).
+
+        Raises:
+            UserError: the task has no such split, or its rows do not fit.
+        """
+        name = split or self.spec.evaluate
+        splits = self.splits()
+        if name not in splits:
+            raise UserError(f"task {self.name} has no split '{name}'{did_you_mean(name, splits)}")
+        return splits[name]
+
+    def digest(self, split: str | None = None) -> str:
+        """Return the digest of a split: ids, inputs, golds, references, options, in file order."""
+        return examples_digest(self.examples(split))
+
+    def annotated(self, name: str) -> dict[str, dict[str, str | None]]:
+        """Return the predictions that the rows themselves carry, by example id.
+
+        Raises:
+            UserError: the task has no annotation of that name.
+        """
+        from r2d_bench.tasks.examples import optional_text  # noqa: PLC0415
+        from r2d_bench.templates import mapped  # noqa: PLC0415
+
+        if name not in self.spec.annotations:
+            known = did_you_mean(name, self.spec.annotations)
+            raise UserError(f"task {self.name} carries no annotation '{name}'{known}")
+        annotation = self.spec.annotations[name]
+        where = f"{self.name} annotations.{name}"
+        label = mapped(annotation.label, where)
+        rationale = mapped(annotation.rationale, where) if annotation.rationale else None
+        return {
+            example.id: {
+                "label": optional_text(label(example.fields), where),
+                "rationale": optional_text(rationale(example.fields), where) if rationale else None,
+            }
+            for example in self.examples()
+        }
+
+    def _assert_known(self, examples: Mapping[str, Sequence[Example]]) -> None:
+        """Compare splits with what `task.yaml` says of them."""
+        for name, known in self.spec.splits.items():
+            if name not in examples:
+                raise UserError(f"task {self.name}: the data have no split '{name}'{did_you_mean(name, examples)}")
+            got = examples[name]
+            if known.rows is not None and len(got) != known.rows:
+                raise UserError(
+                    f"task {self.spec.full_name}: split {name} has {len(got)} rows, should have {known.rows}"
+                )
+            if known.digest is not None and (found := examples_digest(got)) != known.digest:
+                raise UserError(
+                    f"task {self.spec.full_name}: the rows of split {name} are not the known ones "
+                    f"(digest {found}, should be {known.digest}); other data make another task or version"
+                )
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    """Return 16 hex digits over everything of the examples that can change a score."""
+    running = hashlib.sha256()
+    for e in examples:
+        parts = [e.id, e.input, e.gold, e.references, e.options, e.acceptable, e.group]
+        running.update(digest(parts).encode())
+    return running.hexdigest()[:16]
+
+
+def _load_reader(folder: Path, reader: str) -> Reader:
+    """Import the function `file.py:name` of a task folder."""
+    file, _, name = reader.partition(":")
+    path = folder / file
+    if not path.is_file():
+        raise UserError(f"{folder / 'task.yaml'}: source.reader: {file} is not in the task's folder")
+    module_spec = importlib.util.spec_from_file_location(f"_r2d_bench_task_{folder.name}", path)
+    if module_spec is None or module_spec.loader is None:
+        raise UserError(f"{path}: cannot be imported")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(f"{path}: has no function '{name}'")
+    return function  # type: ignore[no-any-return]
+
+
+def load_task(name: str, *, data: Path | None = None, task_dirs: Sequence[Path] = ()) -> Task:
+    """Return the task called `name` (or the one in a folder).
+
+    Args:
+        name: a task's name, its folder, or its `task.yaml`.
+        data: local data that stand in for its source. Without it, `$R2D_BENCH_DATA/<name>` is taken if it exists.
+        task_dirs: further folders to look for tasks in.
+
+    Raises:
+        UserError: unknown task, or a `task.yaml` that does not fit the schema.
+    """
+    folder = content.find("tasks", name, task_dirs)
+    spec = load(TaskSpec, folder / "task.yaml")
+    if data is None and (base := os.environ.get(DATA_VARIABLE)):
+        candidate = Path(base) / spec.name
+        data = candidate if candidate.exists() else None
+    return Task(spec=spec, folder=folder, data=data)

@@ -1,0 +1,109 @@
+"""Jinja for task and protocol files: sandboxed, strict about names, never given code to run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from r2d_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from r2d_bench.records import Json
+
+_NAME = re.compile(r"\s*\{\{\s*([A-Za-z_]\w*)\s*\}\}\s*")
+_EXPRESSION = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
+
+
+class MissingValue:
+    """A name that the context does not have; `name` is the name (or what Jinja says of it)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """Return a fresh sandbox: text out, no escaping (prompts are no HTML), unknown names are errors."""
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A template of a field mapping: called with a row it gives the value, or `MissingValue`.
+
+    A template that is one expression (`{{ options }}`) gives the value itself, so that lists stay lists and text
+    stays the text it is; anything else gives rendered text.
+    """
+
+    source: str
+    evaluate: Callable[[Mapping[str, Json]], Json]
+
+    def __call__(self, row: Mapping[str, Json]) -> Json:
+        """Return the value of the template for this row."""
+        return self.evaluate(row)
+
+
+def mapped(source: str, where: str) -> Mapped:
+    """Compile one template of a field mapping.
+
+    Raises:
+        UserError: the template is broken, told with `where`.
+    """
+    if name := _NAME.fullmatch(source):  # by far the commonest: no Jinja needed
+        key = name.group(1)
+        return Mapped(source, lambda row: row[key] if key in row else MissingValue(key))
+    env = environment()
+    try:
+        if expression := _EXPRESSION.fullmatch(source):
+            compiled = env.compile_expression(expression.group(1), undefined_to_none=False)
+            return Mapped(source, lambda row: _guarded(lambda: compiled(**row), where))
+        template = env.from_string(source)
+    except TemplateSyntaxError as error:
+        raise UserError(f"{where}: broken template ({error.message})") from None
+    return Mapped(source, lambda row: _guarded(lambda: template.render(row), where))
+
+
+def _guarded(evaluate: Callable[[], Json], where: str) -> Json:
+    try:
+        value = evaluate()
+    except UndefinedError as error:
+        return MissingValue(_undefined_name(error.message or ""))
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: the template fails ({error})") from None
+    if isinstance(value, Undefined):
+        return MissingValue(_undefined_name(getattr(value, "_undefined_message", "")))
+    return value
+
+
+def _undefined_name(message: str) -> str:
+    quoted = re.search(r"'([^']+)' is undefined|no attribute '([^']+)'", message)
+    return next((g for g in quoted.groups() if g), message) if quoted else message
+
+
+class Prompt:
+    """A prompt template of a protocol."""
+
+    def __init__(self, source: str, where: str) -> None:
+        self._where = where
+        try:
+            self._template = environment().from_string(source)
+        except TemplateSyntaxError as error:
+            raise UserError(f"{where}: broken template ({error.message})") from None
+
+    def render(self, context: Mapping[str, Json]) -> str:
+        """Return the prompt's text.
+
+        Raises:
+            UserError: the template uses a name that prompts do not have.
+        """
+        try:
+            return self._template.render(context)
+        except UndefinedError as error:
+            raise UserError(f"{self._where}: {error.message} (prompts know: {', '.join(sorted(context))})") from None
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{self._where}: the template fails ({error})") from None
