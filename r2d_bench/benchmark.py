@@ -7,7 +7,8 @@ hour on the first.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from r2d_bench.leaderboard.build import build, check_out
 from r2d_bench.models.registry import make_model, parse_spec
 from r2d_bench.runs.execute import Outcome, Progress, execute
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
-from r2d_bench.runs.selection import Selection, select
+from r2d_bench.runs.selection import Selection, select, union
 from r2d_bench.runs.setup import RunSetup, plan_run
 from r2d_bench.runs.store import RunStore
 from r2d_bench.tasks.task import Task, load_task
@@ -94,8 +95,8 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     scorers, report = Scorers(), Report()
     for number, run in enumerate(planned, 1):
         reporter.run_started(number, len(planned), run.setup, run.selection)
-        outcome = execute(run.task, run.model, run.setup, run.selection, run.store, reporter)
-        run.model.close()
+        with closing(run.model):
+            outcome = execute(run.task, run.model, run.setup, run.selection, run.store, reporter)
         reporter.scoring()
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
@@ -114,8 +115,8 @@ def plan(job: Job) -> list[PlannedRun]:
     for task in load_tasks(job.tasks, job.data, _task_dirs(job)):
         for wanted in _models(job, task):
             run = _plan_one(job, task, wanted)
-            if run.store.name in planned:  # the same run, asked for twice: one that asks for more stands
-                run = max(run, planned[run.store.name], key=lambda r: len(r.selection.ids))
+            if (twin := planned.get(run.store.name)) is not None:  # the same run, asked for twice
+                run = replace(run, selection=union(task.examples(), [twin.selection, run.selection]))
             planned[run.store.name] = run
     return list(planned.values())
 
@@ -155,6 +156,8 @@ def _task_dirs(job: Job) -> list[Path]:
 
 def _with_tasks(board: Board, planned: Sequence[PlannedRun]) -> Board:
     """Return the board with the job's own tasks on it, so that a user's task appears without a board of its own."""
+    if not board.tasks:  # such a board shows whatever was run
+        return board
     names = dict.fromkeys([*board.tasks, *(run.task.name for run in planned)])
     return board.model_copy(update={"tasks": tuple(names)})
 

@@ -63,5 +63,7 @@ def find(kind: Kind, name: str, extra: Sequence[Path] = ()) -> Path:
     folders = found(kind, extra)
     if name in folders:
         return folders[name]
+    if "/" in name and path.exists():
+        raise UserError(f"{path}: holds no {main}")
     singular = kind.removesuffix("s")
     raise UserError(f"unknown {singular} '{name}'{did_you_mean(name, folders)}")

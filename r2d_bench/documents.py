@@ -6,11 +6,12 @@ labels such as `yes`, `no`, `None`, `NA`, `1` or `01` are never touched by YAML'
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -75,8 +76,8 @@ def read_yaml(path: Path) -> Json:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: {error.problem or 'broken YAML'}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: broken YAML ({error})") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: broken YAML ({' '.join(str(error).split())})") from None
 
 
 def check(schema: type[Checked], data: Json, where: str) -> Checked:
@@ -106,12 +107,17 @@ def _explain(schema: type[BaseModel], problem: ErrorDetails) -> str:
 def _known_keys(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the schema knows at `loc` (the top's, where the way leads through a union)."""
     for part in loc:
-        found = schema.model_fields.get(str(part))
-        nested = [t for t in (found.annotation, *getattr(found.annotation, "__args__", ())) if found] if found else []
-        models = [t for t in nested if isinstance(t, type) and issubclass(t, BaseModel)]
-        if models:
+        fields = {field.alias or name: field for name, field in schema.model_fields.items()}
+        if (found := fields.get(str(part))) and (models := _models_in(found.annotation)):
             schema = models[0]
-    return list(schema.model_fields)
+    return [field.alias or name for name, field in schema.model_fields.items()]
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """Return the schemas that a field's type is made of, as in `tuple[Stage, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
 def load(schema: type[Checked], path: Path) -> Checked:
@@ -126,12 +132,33 @@ def read_json(path: Path) -> Json:
     """Return a JSON document.
 
     Raises:
-        UserError: broken JSON, with its line.
+        UserError: broken JSON, with its line, or a doubled key.
     """
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} line {error.lineno}: broken JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: broken JSON ({error})") from None
+
+
+def parse_json(text: str) -> Json:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: broken JSON (`JSONDecodeError`), a key that stands twice, or a number of thousands of digits.
+        RecursionError: nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=without_doubles)
+
+
+def without_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Return the object; `json` alone would keep the last of two values and not tell."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' stands twice")
+    return values
 
 
 def to_json(value: Json, *, indent: int | None = 1) -> str:
@@ -147,8 +174,10 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        with contextlib.suppress(OSError):  # there is one only where something failed
+            temporary.unlink()
 
 
 def slug(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from r2d_bench.records import LabelMethod
 from r2d_bench.tasks.spec import BertScore
@@ -31,7 +31,7 @@ class ModelJob(_Part):
     label_method: LabelMethod = LabelMethod.FREE
     limit: int | None = Field(default=None, ge=1)
     ids: tuple[str, ...] | None = None
-    max_new_tokens: dict[str, int] = Field(default_factory=dict)
+    max_new_tokens: dict[str, PositiveInt] = Field(default_factory=dict)
 
 
 class Job(_Part):
@@ -44,7 +44,7 @@ class Job(_Part):
         task_dirs: further folders with tasks.
         baselines: also run each task's own baselines.
         runs: folder of the run folders.
-        site: folder of the page; None builds none.
+        site: folder of the page; None (in a file: `none`) builds none.
         board: the leaderboard that the page shows.
         bertscore: encoder that stands in for the board's and the tasks'.
         paper: also compute the figures as the paper's released code does.
@@ -70,6 +70,12 @@ class Job(_Part):
         return (
             [{"spec": m} if isinstance(m, str) else m for m in models] if isinstance(models, list | tuple) else models
         )
+
+    @field_validator("site", mode="before")
+    @classmethod
+    def _no_site(cls, site: Any) -> Any:  # noqa: ANN401 - unchecked input
+        """A job file holds text alone, so that no page is asked for in words (`site: none`, or nothing behind it)."""
+        return None if site in ("", "none", "null") else site
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -6,18 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from r2d_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from r2d_bench.records import Json
 
 _NAME = re.compile(r"\s*\{\{\s*([A-Za-z_]\w*)\s*\}\}\s*")
 _EXPRESSION = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
+# What filters, operators and methods raise on values they do not fit.
+_FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class MissingValue:
@@ -61,7 +64,8 @@ def mapped(source: str, where: str) -> Mapped:
     try:
         if expression := _EXPRESSION.fullmatch(source):
             compiled = env.compile_expression(expression.group(1), undefined_to_none=False)
-            return Mapped(source, lambda row: _guarded(lambda: compiled(**row), where))
+            # The row goes in whole: as keywords, a column called `self` would clash.
+            return Mapped(source, lambda row: _guarded(lambda: compiled(row), where))
         template = env.from_string(source)
     except TemplateSyntaxError as error:
         raise UserError(f"{where}: broken template ({error.message})") from None
@@ -73,9 +77,11 @@ def _guarded(evaluate: Callable[[], Json], where: str) -> Json:
         value = evaluate()
     except UndefinedError as error:
         return MissingValue(_undefined_name(error.message or ""))
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except _FAILURES as error:
         raise UserError(f"{where}: the template fails ({error})") from None
     if isinstance(value, Undefined):
+        if issubclass(getattr(value, "_undefined_exception", UndefinedError), SecurityError):
+            raise UserError(f"{where}: the template fails ({getattr(value, '_undefined_message', 'unsafe')})")
         return MissingValue(_undefined_name(getattr(value, "_undefined_message", "")))
     return value
 
@@ -83,6 +89,36 @@ def _guarded(evaluate: Callable[[], Json], where: str) -> Json:
 def _undefined_name(message: str) -> str:
     quoted = re.search(r"'([^']+)' is undefined|no attribute '([^']+)'", message)
     return next((g for g in quoted.groups() if g), message) if quoted else message
+
+
+def reaches_into(source: str, name: str) -> Iterator[tuple[str | None, ...]]:
+    """Yield every way in which a template uses `name`: `("a", "b")` for `name.a.b` or `name['a']['b']`.
+
+    A step that only shows when the template is rendered is None; `()` is the name itself.
+
+    Raises:
+        TemplateSyntaxError: the template is broken.
+    """
+    pending: list[nodes.Node] = [environment().parse(source)]
+    while pending:
+        node = pending.pop()
+        path = _path(node, name)
+        if path is None:
+            pending.extend(node.iter_child_nodes())
+        else:
+            yield path
+
+
+def _path(node: nodes.Node, name: str) -> tuple[str | None, ...] | None:
+    """Return the steps of `name.a['b']`; None where the node is no such chain."""
+    steps: list[str | None] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            steps.insert(0, node.attr)
+        else:
+            steps.insert(0, str(node.arg.value) if isinstance(node.arg, nodes.Const) else None)
+        node = node.node
+    return tuple(steps) if isinstance(node, nodes.Name) and node.name == name else None
 
 
 class Prompt:
@@ -105,5 +141,5 @@ class Prompt:
             return self._template.render(context)
         except UndefinedError as error:
             raise UserError(f"{self._where}: {error.message} (prompts know: {', '.join(sorted(context))})") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except _FAILURES as error:
             raise UserError(f"{self._where}: the template fails ({error})") from None

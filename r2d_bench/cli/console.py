@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.benchmark import Reporter
 from r2d_bench.cli.plain import say, say_json, show_table
-from r2d_bench.metrics.display import show_estimate
-from r2d_bench.metrics.registry import METRICS, lookup
+from r2d_bench.metrics.display import figure, heading
+from r2d_bench.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ def show_scores(scored: Sequence[Scored], *, as_json: bool) -> None:
         return
     for task in dict.fromkeys(setup.task for setup, _, _ in scored):
         rows = [_row(setup, scores) for setup, _, scores in scored if setup.task == task]
-        head = ["model", "protocol", "label", "n", *(lookup(name).title for name in COLUMNS)]
+        head = ["model", "protocol", "label", "n", *(heading(name) for name in COLUMNS)]
         show_table(head, rows, f"{task}   [95 % intervals]")
         for note in dict.fromkeys(note for setup, _, scores in scored if setup.task == task for note in _notes(scores)):
             say(f"  – {note}")
@@ -52,7 +52,7 @@ def show_scores(scored: Sequence[Scored], *, as_json: bool) -> None:
 def _row(setup: RunSetup, scores: Mapping[str, Json]) -> list[str]:
     selection = scores["selection"]
     n = f"{selection['n']} of {selection['of']} (partial)" if selection["partial"] else str(selection["n"])
-    figures = [show_estimate(METRICS[name], scores["metrics"].get(name)) for name in COLUMNS]
+    figures = [figure(name, scores["metrics"].get(name)) for name in COLUMNS]
     return [model_title(setup.model), setup.protocol.name, str(setup.label_method), n, *figures]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from typing import NoReturn
@@ -56,23 +57,30 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     options = make_parser().parse_args([a for a in arguments if a != "--debug"])
     try:
-        return int(options.main(options) or 0)
+        code = int(options.main(options) or 0)
+        sys.stdout.flush()  # a reader that has gone away (`| head`) is noticed here, not when Python ends
     except UserError as error:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"r2d-bench: {error}\n")
+        sys.stderr.write(f"r2d-bench: {_one_line(error)}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("r2d-bench: interrupted; what was answered is kept, the same command goes on\n")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left to be flushed
         return 0
     except Exception as error:  # noqa: BLE001 - the last door: a person gets one line, --debug the rest
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"r2d-bench: unexpected {type(error).__name__}: {error} (run again with --debug)\n")
+        sys.stderr.write(f"r2d-bench: unexpected {type(error).__name__}: {_one_line(error)} (run again with --debug)\n")
         return 1
+    return code
+
+
+def _one_line(error: Exception) -> str:
+    """Return the message in one line; what it quotes (a label, say) may hold line breaks."""
+    return " ".join(str(error).split())
 
 
 def entry() -> None:

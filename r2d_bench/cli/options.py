@@ -100,6 +100,6 @@ def bertscore_of(text: str | None) -> BertScore | None:
     if text is None:
         return None
     model, _, layer = text.partition("@")
-    if layer and not layer.isdigit():
+    if layer and not layer.isdecimal():
         raise UserError(f"--bertscore: '{text}': the layer should be a number")
     return BertScore(model=model, num_layers=int(layer) if layer else None)

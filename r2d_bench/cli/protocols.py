@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.cli import options
@@ -24,7 +25,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     listing = options.add_verb(kinds, "list", "List the built-in protocols.", _list, EXAMPLES)
     options.add_json(listing)
     show = options.add_verb(kinds, "show", "Print a protocol's file.", _show, EXAMPLES)
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("name", metavar="NAME|FILE")
 
 
 def _list(args: Namespace) -> int:
@@ -45,6 +46,6 @@ def _show(args: Namespace) -> int:
     from r2d_bench.documents import read_text
     from r2d_bench.protocols.registry import builtin, load_protocol
 
-    load_protocol(args.name)  # refuses an unknown name
-    say(read_text(builtin()[args.name]).rstrip("\n"))
+    load_protocol(args.name)  # refuses an unknown name, and a file that is no protocol
+    say(read_text(builtin().get(args.name, Path(args.name))).rstrip("\n"))
     return 0

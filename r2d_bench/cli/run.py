@@ -91,7 +91,8 @@ def job_of(args: Namespace) -> Job:
     if not values.get("tasks"):
         raise UserError("no task given: name one with -t (see r2d-bench tasks list)")
     if how and isinstance(values.get("models"), list):
-        values["models"] = [({"spec": m} if isinstance(m, str) else m) | how for m in values["models"]]
+        specs = [{"spec": m} if isinstance(m, str) else m for m in values["models"]]
+        values["models"] = [m | how if isinstance(m, dict) else m for m in specs]  # what is neither, the schema refuses
     return check(Job, values, where)
 
 

@@ -54,8 +54,7 @@ def _summary(store: RunStore) -> dict[str, Json]:
 def _list(args: Namespace) -> int:
     from r2d_bench.cli.console import model_title
     from r2d_bench.cli.plain import say, say_json, show_table
-    from r2d_bench.metrics.display import show_estimate
-    from r2d_bench.metrics.registry import lookup
+    from r2d_bench.metrics.display import figure
     from r2d_bench.runs.store import find_runs
 
     runs = [_summary(store) for store in find_runs(Path(args.runs))]
@@ -69,7 +68,7 @@ def _list(args: Namespace) -> int:
     for run in runs:
         chosen = run["selection"]
         n = f"{chosen['n']} of {chosen['of']}" if chosen else "not scored"
-        figure = f"{run['primary']} {show_estimate(lookup(run['primary']), run['estimate'])}" if run["primary"] else "–"
+        primary = f"{run['primary']} {figure(run['primary'], run['estimate'])}" if run["primary"] else "–"
         rows.append(
             [
                 run["task"],
@@ -77,7 +76,7 @@ def _list(args: Namespace) -> int:
                 run["protocol"],
                 run["label_method"],
                 n,
-                figure,
+                primary,
                 run["run"],
             ]
         )
@@ -106,8 +105,7 @@ def _show(args: Namespace) -> int:
     from r2d_bench.cli.console import model_title
     from r2d_bench.cli.plain import say, say_json, show_table
     from r2d_bench.documents import to_json
-    from r2d_bench.metrics.display import show_estimate
-    from r2d_bench.metrics.registry import METRICS
+    from r2d_bench.metrics.display import figure
 
     store = _find(Path(args.runs), args.name)
     manifest, scores = store.manifest(), store.scores()
@@ -127,7 +125,7 @@ def _show(args: Namespace) -> int:
     for name, estimate in scores["metrics"].items():
         remark = estimate.get("reason") or "; ".join(estimate.get("warnings", []))
         counts = [str(estimate.get("n", 0)), str(estimate.get("unscored", 0))]
-        rows.append([name, show_estimate(METRICS[name], estimate), *counts, estimate.get("method") or "", remark])
+        rows.append([name, figure(name, estimate), *counts, estimate.get("method") or "", remark])
     show_table(["metric", "value [95 %]", "n", "unscored", "interval", "remark"], rows)
     if "confusion" in scores:
         say("confusion (rows: gold; last column: no valid label) " + to_json(scores["confusion"], indent=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,17 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
 
 
 def _load(args: Namespace) -> Task:
+    from r2d_bench.errors import UserError, did_you_mean
     from r2d_bench.tasks.task import load_task
 
     data = options.data_pairs(args.data)
-    by_name = data.get(args.task) or data.get(Path(args.task).name)
-    dirs = [Path(folder) for folder in args.task_dir]
-    return load_task(args.task, data=Path(by_name) if by_name else None, task_dirs=dirs)
+    task = load_task(args.task, task_dirs=[Path(folder) for folder in args.task_dir])
+    names = {args.task, task.name}
+    for name in data:
+        if name not in names:
+            raise UserError(f"--data: task '{name}' is not looked at{did_you_mean(name, names)}")
+    paths = [Path(path) for path in data.values()]
+    return replace(task, data=paths[-1]) if paths else task
 
 
 def _list(args: Namespace) -> int:

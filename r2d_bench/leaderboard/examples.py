@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
-from r2d_bench.leaderboard.display import shown
 from r2d_bench.leaderboard.document import ExampleCounts
+from r2d_bench.metrics.display import heading, shown
 from r2d_bench.metrics.registry import METRICS
 
 if TYPE_CHECKING:
@@ -113,9 +113,5 @@ def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]]) -> dict[s
         "rationale_status": row["rationale_status"],
         "cut": [what for what in ("input", "output") if row[f"{what}_cut"]],
         "unscored": row["unscored"],
-        "metrics": [
-            [METRICS[name].title + (" (paper script)" if METRICS[name].preset == "paper" else ""), shown(name, value)]
-            for name, value in values.items()
-            if value is not None
-        ],
+        "metrics": [[heading(name), shown(name, value)] for name, value in values.items() if value is not None],
     }

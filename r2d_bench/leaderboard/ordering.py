@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from r2d_bench.leaderboard.display import shown
 from r2d_bench.leaderboard.document import Column
 from r2d_bench.metrics.base import Direction
+from r2d_bench.metrics.display import shown
 from r2d_bench.metrics.registry import METRICS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from r2d_bench import content
 from r2d_bench.documents import load, slug
-from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.errors import UserError
 from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.document import (
     Card,
@@ -66,9 +66,10 @@ class _Tasks:
     def __init__(self, dirs: Sequence[Path]) -> None:
         self._by_name: dict[str, list[TaskSpec]] = {}
         for root in content.roots("tasks", dirs):
-            for folder in content.found("tasks", [root]).values() if (root / "task.yaml").is_file() else _inside(root):
-                spec = load(TaskSpec, folder / "task.yaml")
-                self._by_name.setdefault(spec.name, []).append(spec)
+            for folder in (root, *sorted(root.iterdir())):
+                if (folder / "task.yaml").is_file():
+                    spec = load(TaskSpec, folder / "task.yaml")
+                    self._by_name.setdefault(spec.name, []).append(spec)
 
     def namesakes(self, full_name: str) -> list[TaskSpec]:
         """Return the specs of that name, the one of the very version in front if there is one.
@@ -78,12 +79,9 @@ class _Tasks:
         """
         name = full_name.rpartition("@")[0]
         if name not in self._by_name:
-            raise UserError(f"unknown task '{name}'{did_you_mean(name, self._by_name)}")
+            # No hint with the known names: the message stands on a page, and they may be private.
+            raise UserError(f"unknown task '{name}'")
         return sorted(self._by_name[name], key=lambda spec: spec.full_name != full_name)
-
-
-def _inside(root: Path) -> list[Path]:
-    return [folder for folder in sorted(root.iterdir()) if (folder / "task.yaml").is_file()]
 
 
 def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = ()) -> Results:
@@ -141,6 +139,8 @@ def _read(store: RunStore, board: Board, tasks: _Tasks) -> _Run:
         data_digest=setup.data_digest,
         sources=[sitting["data"]["source"] for sitting in manifest["sittings"]],
     )
+    if decision.texts and not (store.folder / "examples.parquet").is_file():
+        raise UserError("has scores.json but no examples.parquet: score the run again")
     return _Run(store, setup, manifest, scores, spec, decision)
 
 
@@ -220,9 +220,7 @@ def _row(run: _Run, *, texts: bool) -> Row:
         metrics={name: _figure(scores["metrics"].get(name)) for name in METRICS},
         signatures={name: text for name, text in scores["signatures"].items() if name in METRICS},
         sittings=_sittings(run.manifest["sittings"]),
-        scoring=Scoring(
-            parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]
-        ),
+        scoring=Scoring(parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]),
         confusion=scores.get("confusion"),
         per_class=scores.get("per_class"),
         statuses=scores["statuses"],

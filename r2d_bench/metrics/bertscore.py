@@ -31,15 +31,9 @@ def _metric(name: str, title: str, text: str) -> Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    _metric(
-        "bertscore_f1", "BERTScore F1", "Mean F1 of token similarities; compare only under one signature."
-    ),
-    _metric(
-        "bertscore_p", "BERTScore P", "Mean similarity of the rationale's tokens to the gold rationale's."
-    ),
-    _metric(
-        "bertscore_r", "BERTScore R", "Mean similarity of the gold rationale's tokens to the rationale's."
-    ),
+    _metric("bertscore_f1", "BERTScore F1", "Mean F1 of token similarities; compare only under one signature."),
+    _metric("bertscore_p", "BERTScore P", "Mean similarity of the rationale's tokens to the gold rationale's."),
+    _metric("bertscore_r", "BERTScore R", "Mean similarity of the gold rationale's tokens to the rationale's."),
 )
 
 
@@ -72,6 +66,7 @@ class BertScorer:
 
     encoder: Encoder
     _loaded: Any = field(default=None, init=False, repr=False)
+    _unavailable: str | None = field(default=None, init=False, repr=False)
 
     @property
     def signature(self) -> str:
@@ -122,8 +117,14 @@ class BertScorer:
         return scores, _count_long(scorer._tokenizer, seen)  # noqa: SLF001
 
     def _scorer(self) -> Any:  # noqa: ANN401  # the package has no types
+        if self._unavailable is not None:  # found out once: the next run does not wait for the hub again
+            raise EncoderUnavailableError(self._unavailable)
         if self._loaded is None:
-            self._loaded = _load(self.encoder)
+            try:
+                self._loaded = _load(self.encoder)
+            except EncoderUnavailableError as error:
+                self._unavailable = str(error)
+                raise
         return self._loaded
 
 
@@ -190,20 +191,15 @@ def _load(encoder: Encoder) -> Any:  # noqa: ANN401  # the package has no types
     except ImportError:
         raise EncoderUnavailableError(_NOT_INSTALLED) from None
     # An absolute path is never mistaken for a short name.
-    source = (
-        str(Path(encoder.path_or_id).resolve()) if Path(encoder.path_or_id).is_dir() else encoder.path_or_id
-    )
+    source = str(Path(encoder.path_or_id).resolve()) if Path(encoder.path_or_id).is_dir() else encoder.path_or_id
     if source.startswith("scibert"):
-        raise UserError(
-            f"encoder {encoder.public_id}: bert-score would fetch this name by wget: use allenai/scibert_…"
-        )
+        raise UserError(f"encoder {encoder.public_id}: bert-score would fetch this name by wget: use allenai/scibert_…")
     try:
+        _check_reach(source)
         config = AutoConfig.from_pretrained(source)
         layers = encoder.num_layers or utils.model2layers.get(encoder.public_id)
         _check(encoder, source, config, layers)
-        scorer = BERTScorer(
-            model_type=source, num_layers=layers, batch_size=encoder.batch_size, device=encoder.device
-        )
+        scorer = BERTScorer(model_type=source, num_layers=layers, batch_size=encoder.batch_size, device=encoder.device)
         scorer._tokenizer = _tokenizer(source, config)  # noqa: SLF001
     except ValueError:
         raise UserError(
@@ -217,14 +213,29 @@ def _load(encoder: Encoder) -> Any:  # noqa: ANN401  # the package has no types
     return scorer
 
 
+def _check_reach(source: str) -> None:
+    """Find out within seconds that the hub is out of reach; loading would try again and again first.
+
+    Raises:
+        OSError: the name is neither a folder nor cached, and the hub does not know it or does not answer.
+    """
+    from huggingface_hub import HfApi, errors, try_to_load_from_cache
+
+    if Path(source).is_dir():
+        return
+    try:
+        if not isinstance(try_to_load_from_cache(source, "config.json"), str):
+            HfApi().model_info(source, timeout=10)
+    except (ValueError, errors.HTTPError, errors.OfflineModeIsEnabled) as error:
+        raise OSError(str(error)) from error
+
+
 def _check(encoder: Encoder, source: str, config: Any, layers: int | None) -> None:  # noqa: ANN401
     """Refuse what bert-score would load wrongly or not at all."""
     where = f"encoder {encoder.public_id}"
     # The letters "t5" anywhere in the path make bert-score pick T5's model class: silently wrong numbers.
     if "t5" in source and "t5" not in config.model_type:
-        raise UserError(
-            f"{where}: its path contains 't5', so that bert-score takes it for a T5 model: move or link it"
-        )
+        raise UserError(f"{where}: its path contains 't5', so that bert-score takes it for a T5 model: move or link it")
     if layers is None:
         raise UserError(f"{where}: bert-score does not know which layer to use: give num_layers")
     depth = getattr(config, "num_hidden_layers", layers)

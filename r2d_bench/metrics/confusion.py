@@ -27,9 +27,7 @@ def cell_stats(classes: int) -> Floats:
     return np.hstack([eye[gold], eye[predicted], eye[gold] * (gold == predicted)[:, None]])
 
 
-def cluster_stats(
-    gold: NDArray[np.int64], predicted: NDArray[np.int64], codes: NDArray[np.int64], k: int
-) -> Floats:
+def cluster_stats(gold: NDArray[np.int64], predicted: NDArray[np.int64], codes: NDArray[np.int64], k: int) -> Floats:
     """Return the sums of each cluster, shape (C, 3K).
 
     Args:
@@ -44,9 +42,7 @@ def cluster_stats(
         found = np.bincount(codes[where] * k + classes[where], minlength=clusters * k)
         return found.reshape(clusters, k).astype(np.float64)
 
-    return np.hstack(
-        [counted(gold, gold >= 0), counted(predicted, predicted < k), counted(gold, gold == predicted)]
-    )
+    return np.hstack([counted(gold, gold >= 0), counted(predicted, predicted < k), counted(gold, gold == predicted)])
 
 
 def class_f1(sums: Floats) -> Floats:

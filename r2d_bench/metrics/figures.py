@@ -78,9 +78,7 @@ def cluster_codes(columns: Columns, scored: NDArray[np.bool_]) -> Codes | None:
     for row in np.flatnonzero(scored):
         group = columns.groups[row]
         if not group:
-            raise UserError(
-                f"example {columns.ids[row]}: no group id, but the task declares groups: fill the field"
-            )
+            raise UserError(f"example {columns.ids[row]}: no group id, but the task declares groups: fill the field")
         codes.append(seen.setdefault(group, len(seen)))
     return np.array(codes, dtype=np.int64)
 
@@ -173,9 +171,7 @@ def scorable_texts(
         Which items take part (N,), their hypotheses, their references, and why there is none if so.
     """
     golds = [[text for text in texts if text.strip()] for texts in columns.references]
-    scored = np.array(
-        [h is not None and bool(g) for h, g in zip(columns.hypotheses, golds, strict=True)], dtype=bool
-    )
+    scored = np.array([h is not None and bool(g) for h, g in zip(columns.hypotheses, golds, strict=True)], dtype=bool)
     rows = np.flatnonzero(scored)
     hypotheses = [columns.hypotheses[row] or "" for row in rows]
     references = [golds[row] for row in rows]

@@ -56,9 +56,7 @@ METRICS: tuple[Metric, ...] = (
         percent=False,
         decimals=3,
     ),
-    _label(
-        "unparsed", "No valid label", "Share of answers without a valid label.", direction=Direction.LOWER
-    ),
+    _label("unparsed", "No valid label", "Share of answers without a valid label.", direction=Direction.LOWER),
     _label(
         "input_truncated",
         "Input cut",
@@ -167,9 +165,7 @@ def _shares(columns: Columns, level: float) -> dict[str, Estimate]:
     def share(flags: Sequence[bool] | NDArray[np.bool_], who: NDArray[np.bool_], nothing: str) -> Estimate:
         codes = cluster_codes(columns, who)
         unscored = len(columns) - int(who.sum())
-        return rate(
-            np.asarray(flags, dtype=bool)[who], codes, unscored=unscored, level=level, nothing=nothing
-        )
+        return rate(np.asarray(flags, dtype=bool)[who], codes, unscored=unscored, level=level, nothing=nothing)
 
     nothing = "no item was answered"
     return {
@@ -195,9 +191,7 @@ def _classes(columns: Columns, rows: NDArray[np.int64]) -> tuple[NDArray[np.int6
     return np.array(gold, dtype=np.int64), np.array(predicted, dtype=np.int64)
 
 
-def _class_figures(
-    items: _Scored, seed: int, resamples: int
-) -> tuple[dict[str, Estimate], dict[str, object]]:
+def _class_figures(items: _Scored, seed: int, resamples: int) -> tuple[dict[str, Estimate], dict[str, object]]:
     """Return all figures that need the classes, and the tables behind them."""
     drawn = items.resample(seed, resamples)
     n = len(items.gold)
@@ -249,9 +243,7 @@ def _per_class(items: _Scored, drawn: Resamples) -> list[dict[str, Json]]:
         row: dict[str, Json] = {"label": label, "gold_n": gold_n, "predicted_n": predicted_n}
         row["precision"] = _class_rate(items, is_gold, is_predicted, "never predicted").as_json()
         row["recall"] = _class_rate(items, is_predicted, is_gold, "no gold item").as_json()
-        row["f1"] = _class_f1(
-            items, drawn.take([k, items.k + k, 2 * items.k + k]), gold_n, predicted_n
-        ).as_json()
+        row["f1"] = _class_f1(items, drawn.take([k, items.k + k, 2 * items.k + k]), gold_n, predicted_n).as_json()
         table.append(row)
     return table
 
@@ -267,6 +259,4 @@ def _class_f1(items: _Scored, drawn: Resamples, gold_n: int, predicted_n: int) -
         return missing("neither gold nor predicted")
     notes: Iterable[str] = (f"fewer than {MIN_GOLD} gold items",) if gold_n < MIN_GOLD else ()
     interval = drawn.interval(confusion.macro_f1, items.level)
-    return figure(
-        float(confusion.macro_f1(drawn.total)), interval, n=gold_n, level=items.level, warnings=notes
-    )
+    return figure(float(confusion.macro_f1(drawn.total)), interval, n=gold_n, level=items.level, warnings=notes)

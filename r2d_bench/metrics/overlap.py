@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from r2d_bench.statistics.bootstrap import Floats
 
 METRICS: tuple[Metric, ...] = (
-    Metric(
-        "bleu", "BLEU", About.RATIONALE, high=100.0, decimals=1, help="Corpus BLEU by sacreBLEU, 13a tokens."
-    ),
+    Metric("bleu", "BLEU", About.RATIONALE, high=100.0, decimals=1, help="Corpus BLEU by sacreBLEU, 13a tokens."),
     Metric("chrf", "chrF", About.RATIONALE, high=100.0, decimals=1, help="Corpus chrF2 by sacreBLEU."),
 )
 _ORDER = 4  # BLEU: words
@@ -67,9 +65,7 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
     parts = {"bleu": slice(0, edge), "chrf": slice(edge, None)}
     stats = np.hstack(tables)
     codes = cluster_codes(columns, scored)
-    drawn = resample_units(
-        stats if codes is None else cluster_sums(stats, codes), seed=seed, resamples=resamples
-    )
+    drawn = resample_units(stats if codes is None else cluster_sums(stats, codes), seed=seed, resamples=resamples)
     estimates = {
         name: figure(
             _own_score(metrics[name], stats[:, parts[name]].sum(axis=0)),
@@ -85,14 +81,10 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
         "bleu": spread(bleu(tables[0], effective_order=True), scored),
         "chrf": spread(chrf(tables[1]), scored),
     }
-    return Family(
-        estimates, per_example, {name: str(metric.get_signature()) for name, metric in metrics.items()}
-    )
+    return Family(estimates, per_example, {name: str(metric.get_signature()) for name, metric in metrics.items()})
 
 
-def sentence_statistics(
-    metric: SacreMetric, hypotheses: Sequence[str], references: Sequence[Sequence[str]]
-) -> Floats:
+def sentence_statistics(metric: SacreMetric, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
     """Return sacreBLEU's match counts of each sentence; the metric learns the number of references.
 
     Args:
@@ -105,16 +97,17 @@ def sentence_statistics(
         chrF, D = 18: for each order n-grams of the hypothesis, of the reference, matches.
     """
     most = max(len(texts) for texts in references)
-    found: list[list[int]] = []
+    found: list[Floats] = []
     for start in range(0, len(hypotheses), _CHUNK):
         chunk = references[start : start + _CHUNK]
         # sacreBLEU takes references stream by stream; None stands where an item has fewer than others.
         streams = [[texts[i] if i < len(texts) else None for texts in chunk] for i in range(most)]
         # The statistics have no public door; the dependency is pinned to one minor version for that.
-        found += metric._extract_corpus_statistics(hypotheses[start : start + _CHUNK], streams)  # noqa: SLF001
+        rows = metric._extract_corpus_statistics(hypotheses[start : start + _CHUNK], streams)  # noqa: SLF001
+        found.append(np.array(rows, dtype=np.float64))
     counts = {len(texts) for texts in references}
     metric.num_refs = counts.pop() if len(counts) == 1 else -1  # -1: "var" in the signature
-    return np.array(found, dtype=np.float64)
+    return np.concatenate(found)
 
 
 def bleu(sums: Floats, *, effective_order: bool = False) -> Floats:

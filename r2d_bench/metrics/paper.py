@@ -41,9 +41,7 @@ ENCODER_LAYER = 17
 _LARGEST = 20_000_000  # numbers in one table of the bootstrap: 160 MB
 _NO_NLTK = "nltk is not installed: pip install 'r2d-bench[paper]'"
 _NO_PUNKT = "NLTK's punkt_tab is missing: python -m nltk.downloader punkt_tab"
-_NO_ENCODER = (
-    f"needs the encoder {ENCODER} (1.4 GB): name it, or the folder of a local copy, as the paper encoder"
-)
+_NO_ENCODER = f"needs the encoder {ENCODER} (1.4 GB): name it, or the folder of a local copy, as the paper encoder"
 
 
 def _metric(name: str, title: str, about: About, text: str, **more: object) -> Metric:
@@ -53,9 +51,7 @@ def _metric(name: str, title: str, about: About, text: str, **more: object) -> M
 
 _PERCENT = {"percent": True, "decimals": 1}
 METRICS: tuple[Metric, ...] = (
-    _metric(
-        "accuracy", "Accuracy", About.LABEL, "Share of decoded strings equal to the gold label.", **_PERCENT
-    ),
+    _metric("accuracy", "Accuracy", About.LABEL, "Share of decoded strings equal to the gold label.", **_PERCENT),
     _metric(
         "macro_f1",
         "Macro-F1",
@@ -63,9 +59,7 @@ METRICS: tuple[Metric, ...] = (
         "Mean F1 over all strings that occur as gold or output.",
         **_PERCENT,
     ),
-    _metric(
-        "bleu", "BLEU", About.RATIONALE, "Mean NLTK sentence BLEU, smoothing method 4, lower-cased, 0 to 1."
-    ),
+    _metric("bleu", "BLEU", About.RATIONALE, "Mean NLTK sentence BLEU, smoothing method 4, lower-cased, 0 to 1."),
     *(
         _metric(
             name,
@@ -145,9 +139,7 @@ def _labels(columns: Columns, seed: int, level: float, resamples: int) -> Family
     codes = cluster_codes(columns, scored)
     unscored = len(columns) - len(rows)
     value, interval = _macro_f1(gold, output, codes, (seed, resamples), level)
-    macro = figure(
-        value, interval, n=len(rows), unscored=unscored, level=level, warnings=cluster_warnings(codes)
-    )
+    macro = figure(value, interval, n=len(rows), unscored=unscored, level=level, warnings=cluster_warnings(codes))
     return Family(
         {
             "paper_accuracy": rate(gold == output, codes, unscored=unscored, level=level),
@@ -212,9 +204,7 @@ def _bleu(columns: Columns, seed: int, level: float, resamples: int) -> Family:
         seed=seed,
         resamples=resamples,
     )
-    return Family(
-        {name: estimate}, {name: spread(values, scored)}, {name: "nltk|method4|lc|word_tokenize|nrefs:1"}
-    )
+    return Family({name: estimate}, {name: spread(values, scored)}, {name: "nltk|method4|lc|word_tokenize|nrefs:1"})
 
 
 def _nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Floats:

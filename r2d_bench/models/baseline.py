@@ -37,6 +37,7 @@ class Baseline(Model):
         self._labels = labels
         self._seed = seed
         self._train: Sequence[Example] = ()
+        self._digest = ""
         self._tfidf: _NearestAndLogistic | None = None
 
     @classmethod
@@ -52,13 +53,14 @@ class Baseline(Model):
     def identity(self) -> Identity:
         """Name, digest of the training rows, and the seed where it matters."""
         seeded = {"seed": self._seed} if self._name == "stratified" else {}
-        return Identity("baseline", self._name, examples_digest(self._train), seeded)
+        return Identity("baseline", self._name, self._digest, seeded)
 
     @property
     def capabilities(self) -> Capabilities:
-        """Only `tfidf` writes rationales and has probabilities of its own."""
+        """Only `tfidf` writes rationales. What `stratified` draws is not its likeliest label, so it scores none."""
+        methods = set(LabelMethod) - ({LabelMethod.SCORED} if self._name == "stratified" else set())
         return Capabilities(
-            methods=frozenset(LabelMethod),
+            methods=frozenset(methods),
             rationale=self._name == "tfidf",
             # `stratified` draws by item: two items with the same text may differ.
             pure=self._name != "stratified",
@@ -70,6 +72,7 @@ class Baseline(Model):
         if not train:
             raise UserError(f"baseline:{self._name} needs a training split, which the task has not")
         self._train = train
+        self._digest = examples_digest(train)
         if self._name == "tfidf":
             self._tfidf = _NearestAndLogistic(train)
 
@@ -85,7 +88,7 @@ class Baseline(Model):
             yield request.key, Response(label)
 
     def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Give the training shares (majority, stratified) or the regression's probabilities as ln P."""
+        """Give the training shares (majority) or the regression's probabilities (tfidf) as ln P."""
         if self._tfidf is not None:
             yield from self._tfidf.score(requests, self._labels)
             return
@@ -111,7 +114,10 @@ class _NearestAndLogistic:
 
         self._train = train
         self._vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode")
-        self._matrix: Any = self._vectoriser.fit_transform([example.input for example in train])
+        try:
+            self._matrix: Any = self._vectoriser.fit_transform([example.input for example in train])
+        except ValueError as error:  # its one cause here: no input holds a word of two letters
+            raise UserError(f"baseline:tfidf: the training inputs hold no words ({error})") from None
         golds = [str(example.gold) for example in train]
         self._only = golds[0] if len(set(golds)) == 1 else None
         self._regression = LogisticRegression(max_iter=1000, C=10.0)

@@ -113,9 +113,7 @@ class HF(Model):
         """Score the candidates of each request; a prompt is read once for all of them."""
         prompts = yield from self._prepare(requests)
         if getattr(self._engine().model, "_is_stateful", False):
-            raise UserError(
-                f"{self.identity.title} has no key-value cache to score from: use --label-method free"
-            )
+            raise UserError(f"{self.identity.title} has no key-value cache to score from: use --label-method free")
         yield from in_batches(
             prompts,
             lambda batch: score_batch(self._engine(), batch),

@@ -91,9 +91,7 @@ def _decode(engine: Engine, ids: list[int]) -> str:
     return str(engine.tokenizer.decode(kept, skip_special_tokens=False))
 
 
-def _only_candidates(
-    engine: Engine, batch: list[Prompt], begin: int
-) -> Callable[[int, torch.Tensor], list[int]]:
+def _only_candidates(engine: Engine, batch: list[Prompt], begin: int) -> Callable[[int, torch.Tensor], list[int]]:
     """Return transformers' question which tokens may follow in a row, answered from the candidates."""
     tries = [prefix_tree(prompt.tails, engine.ends) for prompt in batch]
 

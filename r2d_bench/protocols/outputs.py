@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from r2d_bench.documents import without_doubles
 from r2d_bench.records import Finish, LabelStatus, RationaleStatus, Response
 from r2d_bench.tasks.labels import is_refusal
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from r2d_bench.protocols.spec import Keys, Output
     from r2d_bench.records import Json
     from r2d_bench.tasks.labels import Vocabulary
+
+_OBJECT = re.compile(r'\{\s*"')
+_TOKEN = re.compile(r'[{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ def read_output(output: Output, response: Response, vocabulary: Vocabulary) -> S
             label, label_status = vocabulary.parse(label_text, response.finish)
     if "rationale" in output.gives:
         rationale = (parts.get("rationale") or "").strip()
-        rationale_status = _rationale_status(rationale, text, response.finish, read="rationale" in parts)
+        read = "rationale" in parts
+        # What stands between tags or in a finished object is whole, wherever the text was cut behind it.
+        whole = read and (output.json_object or output.tags) is not None
+        rationale_status = _rationale_status(rationale, text, response.finish, read=read, whole=whole)
     return StageOutput(
         text, label, label_text if label_text is not None else text, label_status, rationale, rationale_status
     )
@@ -63,8 +70,11 @@ def _split(output: Output, text: str) -> dict[str, str]:
         return _from_json(output.json_object, text)
     if output.tags is not None:
         return _from_tags(output.tags, text)
-    match = re.search(output.regex or "", text)
-    return {key: value for key, value in match.groupdict().items() if value is not None} if match else {}
+    # A pattern that can match nothing does so once more at the end of the text.
+    matches = [match.groupdict() for match in re.finditer(output.regex or "", text) if match.group()]
+    if len(matches) != 1:
+        return {}
+    return {key: value for key, value in matches[0].items() if value is not None}
 
 
 def _from_json(keys: Keys, text: str) -> dict[str, str]:
@@ -74,25 +84,40 @@ def _from_json(keys: Keys, text: str) -> dict[str, str]:
         return {}
     values = {ours: fitting[0].get(theirs) for ours, theirs in wanted.items()}
     return {
-        key: value if isinstance(value, str) else json.dumps(value)
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for key, value in values.items()
         if value is not None
     }
 
 
 def json_objects(text: str) -> list[dict[str, Json]]:
-    """Return every complete JSON object that stands in the text, outermost ones only."""
-    decoder = json.JSONDecoder()
+    """Return every complete JSON object that stands in the text, outermost ones only.
+
+    An object that is cut or broken is passed over with all that stands in it: what it holds is no answer.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=without_doubles)
     found, at = [], text.find("{")
     while at >= 0:
         try:
             value, end = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
-            end = at + 1
+        except (ValueError, RecursionError):
+            end = _end_of_broken(text, at)
         else:
             found.append(value)
         at = text.find("{", end)
     return found
+
+
+def _end_of_broken(text: str, start: int) -> int:
+    """Return where a broken object that opens at `start` ends; a brace that opens no object ends at once."""
+    if not _OBJECT.match(text, start):
+        return start + 1
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(token.group(), 0)
+        if depth == 0:
+            return token.end()
+    return len(text)
 
 
 def _from_tags(keys: Keys, text: str) -> dict[str, str]:
@@ -116,10 +141,10 @@ def _format_status(text: str, finish: Finish) -> LabelStatus:
     return LabelStatus.ERROR if text.strip() else LabelStatus.EMPTY
 
 
-def _rationale_status(rationale: str, text: str, finish: Finish, *, read: bool) -> RationaleStatus:
+def _rationale_status(rationale: str, text: str, finish: Finish, *, read: bool, whole: bool) -> RationaleStatus:
     if finish in {Finish.REFUSED, Finish.FILTERED} or is_refusal(rationale or text):
         return RationaleStatus.REFUSED
-    if finish is Finish.LENGTH:
+    if finish is Finish.LENGTH and not whole:
         return RationaleStatus.TRUNCATED
     if not read and text.strip():
         return RationaleStatus.ERROR

@@ -7,13 +7,12 @@ spaces), `options`, `task` (`title`, `instruction`, `input_name`, `rationale_hin
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
 from r2d_bench.records import Json, LabelMethod, Message, Request
-from r2d_bench.templates import Prompt
+from r2d_bench.templates import Prompt, reaches_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +22,15 @@ if TYPE_CHECKING:
     from r2d_bench.records import Example
     from r2d_bench.tasks.task import Task
 
-_PASSES_LABEL = re.compile(r"outputs\s*\.\s*\w+\s*\.\s*label\b|outputs\s*\[[^\]]*\]\s*(?:\.\s*label\b|\[\s*['\"]label)")
-
 
 def passes_parsed_label(protocol: Protocol) -> bool:
-    """Tell whether a prompt uses an earlier stage's *parsed* label; then the parser can change later outputs."""
-    sources = [s.prompt or "" for s in protocol.stages] + [m.content for s in protocol.stages for m in s.messages or ()]
-    return any(_PASSES_LABEL.search(source) for source in sources)
+    """Tell whether a prompt uses an earlier stage's *parsed* label; then the parser can change later outputs.
+
+    Whatever is not plainly the raw text or the rationale of one stage counts as a use of the label.
+    """
+    sources = [source for stage in protocol.stages for source in stage.sources]
+    paths = [path for source in sources for path in reaches_into(source, "outputs")]
+    return any(len(path) < 2 or path[1] not in {"text", "rationale"} for path in paths)
 
 
 def stage_method(stage: Stage, method: LabelMethod) -> LabelMethod:

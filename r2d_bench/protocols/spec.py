@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
+from jinja2 import TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from r2d_bench.templates import reaches_into
 
 
 class _Part(BaseModel):
@@ -96,7 +99,17 @@ class Stage(_Part):
             raise ValueError("a stage needs either prompt (text) or messages (chat)")
         if self.messages is not None and (not self.messages or self.messages[-1].role != "user"):
             raise ValueError("the last of a stage's messages must be the user's")
+        for source in self.sources:
+            try:
+                list(reaches_into(source, "outputs"))
+            except TemplateSyntaxError as error:
+                raise ValueError(f"broken template ({error.message})") from None
         return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The templates of the stage."""
+        return tuple(turn.content for turn in self.messages or ()) if self.prompt is None else (self.prompt,)
 
     @property
     def chat(self) -> bool:
@@ -132,6 +145,10 @@ class Protocol(_Part):
         for what in ("label", "rationale"):
             if sum(what in stage.output.gives for stage in self.stages) > 1:
                 raise ValueError(f"two stages give a {what}")
+        for number, stage in enumerate(self.stages):
+            for path in (path for source in stage.sources for path in reaches_into(source, "outputs")):
+                if path and path[0] is not None and path[0] not in names[:number]:
+                    raise ValueError(f"stage {stage.name} uses outputs.{path[0]}, which is no earlier stage")
         return self
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from r2d_bench.records import Failure, LabelMethod, Request, Response
@@ -92,7 +92,8 @@ def _ask_all(
             requests = [r for e in examples if (r := reader.request(stage.name, e, responses)) is not None]
             waiting = [request for request in requests if request.key not in responses]
             progress.stage(stage.name, total=len(requests), stored=len(requests) - len(waiting))
-            for request, answer in _answers(model, waiting):
+            for request, said in _answers(model, waiting):
+                answer = _encodable(said)
                 write(request, answer)
                 if isinstance(answer, Response):
                     responses[request.key] = answer
@@ -108,9 +109,10 @@ def _answers(model: Model, requests: Sequence[Request]) -> Iterator[tuple[Reques
     """Yield every request with what came of it; requests with equal content are asked once where that is sound."""
     if not requests:
         return
+    pure = model.capabilities.pure
     same: dict[str, list[Request]] = {}
     for request in requests:
-        same.setdefault(request.content if model.capabilities.pure else request.key, []).append(request)
+        same.setdefault(request.content if pure else request.key, []).append(request)
     asked = {twins[0].key: twins for twins in same.values()}
     scored = requests[0].method is LabelMethod.SCORED
     ask: Callable[[Sequence[Request]], Iterator[Answer]] = model.score if scored else model.generate
@@ -121,6 +123,14 @@ def _answers(model: Model, requests: Sequence[Request]) -> Iterator[tuple[Reques
     for twins in asked.values():
         for request in twins:
             yield request, Failure("no answer", "the model ended without one")
+
+
+def _encodable(answer: Response | Failure) -> Response | Failure:
+    """Lone surrogates have no UTF-8 form: later stages must see the text that will be read back from the file."""
+    if isinstance(answer, Failure):
+        return answer
+    text = answer.text.encode("utf-8", "replace").decode()
+    return answer if text == answer.text else replace(answer, text=text)
 
 
 def _closable(answers: Iterator[Answer]) -> Generator[Answer, None, None]:

@@ -24,6 +24,7 @@ class Reader:
         self._prompts = setup.prompts(task)
         self._stages = {stage.name: stage for stage in setup.stages}
         self._read: dict[tuple[str, str], tuple[StageOutput, Response]] = {}
+        self._keys: dict[tuple[str, str], str] = {}
 
     def _earlier(
         self, stage: str, example: Example, responses: Mapping[str, Response]
@@ -42,7 +43,11 @@ class Reader:
     def request(self, stage: str, example: Example, responses: Mapping[str, Response]) -> Request | None:
         """Return the request of a stage; None where an earlier stage has no answer yet."""
         earlier = self._earlier(stage, example, responses)
-        return None if earlier is None else self._prompts[stage].request(example, earlier)
+        if earlier is None:
+            return None
+        request = self._prompts[stage].request(example, earlier)
+        self._keys[stage, example.id] = request.key
+        return request
 
     def _output(
         self,
@@ -53,7 +58,8 @@ class Reader:
     ) -> tuple[StageOutput, Response] | None:
         known = self._read.get((stage, example.id))
         if known is None:
-            response = responses.get(self._prompts[stage].request(example, earlier).key)
+            key = self._keys.get((stage, example.id)) or self._prompts[stage].request(example, earlier).key
+            response = responses.get(key)
             if response is None:
                 return None
             vocabulary = self._labels.vocabulary(example.options, self._setup.protocol.label_map)

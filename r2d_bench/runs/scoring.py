@@ -79,10 +79,17 @@ def score_run(store: RunStore, task: Task, options: ScoreOptions, scorers: Score
         the content of `scores.json`.
 
     Raises:
-        UserError: the run was made on other data, or the folder is not a run.
+        UserError: the run was made on other data, the folder is not a run, or another process works on it.
     """
     setup = store.setup()
     check_data(setup, task)
+    with store.locked():  # a run that is still under way is refused at once, not after an hour of scoring
+        return _score(store, setup, task, options, scorers)
+
+
+def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, scorers: Scorers) -> dict[str, Json]:
+    from r2d_bench.runs.table import write_examples  # noqa: PLC0415 - pyarrow is slow to import
+
     examples = task.examples(setup.split)
     selection = union(examples, store.selections())
     chosen = set(selection.ids)
@@ -92,11 +99,8 @@ def score_run(store: RunStore, task: Task, options: ScoreOptions, scorers: Score
     columns = make_columns(task, setup, examples, predictions)
     families = _families(task, columns, options, scorers)
     scores = _document(task, setup, selection, predictions, families, options)
-    with store.locked():
-        from r2d_bench.runs.table import write_examples  # noqa: PLC0415 - pyarrow is slow to import
-
-        write_examples(store.folder / "examples.parquet", task, examples, predictions, families)
-        store.write_scores(scores)
+    write_examples(store.folder / "examples.parquet", task, examples, predictions, families)
+    store.write_scores(scores)
     return scores
 
 
@@ -145,7 +149,7 @@ def _families(task: Task, columns: Columns, options: ScoreOptions, scorers: Scor
     wanted = options.bertscore or task.spec.metrics.bertscore
     scorer = scorers.bert(wanted) if wanted is not None and wanted.model != "none" else None
     if scorer is None or columns.no_rationale is not None:
-        reason = columns.no_rationale or NO_ENCODER
+        reason = columns.no_rationale or (NO_ENCODER if wanted is None else "left out (bertscore: none)")
         families.append(Family({metric.name: missing(reason, unscored=len(columns)) for metric in bertscore.METRICS}))
     else:
         families.append(bertscore.compute(columns, scorer, **how))

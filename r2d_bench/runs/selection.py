@@ -55,6 +55,8 @@ def select(examples: Sequence[Example], *, limit: int | None = None, ids: Sequen
     if limit is not None and ids is not None:
         raise UserError("give either a limit or ids, not both")
     if ids is not None:
+        if not ids:
+            raise UserError("no example id given")
         known = {example.id for example in examples}
         for wanted in ids:
             if wanted not in known:
@@ -71,15 +73,24 @@ def select(examples: Sequence[Example], *, limit: int | None = None, ids: Sequen
 
 
 def _proportional(examples: Sequence[Example]) -> list[str]:
-    """Return all ids in an order of which every front part has the labels in proportion."""
+    """Return all ids in an order of which every front part has the labels in proportion.
+
+    Systematic sampling: each label's items stand at equal steps, from a start that the label's hash gives. With one
+    start for all, labels of a single item (options that differ per example) would stand in one block.
+    """
     by_label: dict[str, list[str]] = defaultdict(list)
     for example in examples:
         by_label[example.gold or ""].append(example.id)
     placed = []
     for label, members in sorted(by_label.items()):
-        shuffled = sorted(members, key=lambda ident: hashlib.sha256(ident.encode()).hexdigest())
-        placed += [((rank + 0.5) / len(members), label, ident) for rank, ident in enumerate(shuffled)]
+        shuffled = sorted(members, key=_hash)
+        start = int(_hash(label)[:12], 16) / 16**12
+        placed += [((rank + start) / len(members), label, ident) for rank, ident in enumerate(shuffled)]
     return [ident for _, _, ident in sorted(placed)]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def union(examples: Sequence[Example], parts: Iterable[Selection]) -> Selection:

@@ -58,13 +58,16 @@ class RunSetup:
 
     def as_json(self) -> dict[str, Json]:
         """Return the setup as it stands in `run.json`."""
+        protocol = self.protocol.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # Pairs: the first of several words for a label is the one that prompts show, and JSON objects have no order.
+        protocol["label_map"] = [list(pair) for pair in self.protocol.label_map.items()]
         return {
             "task": self.task,
             "split": self.split,
             "data_digest": self.data_digest,
             "prompt_digest": self.prompt_digest,
             "model": dict(self.model),
-            "protocol": self.protocol.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "protocol": protocol,
             "label_method": str(self.label_method),
             "max_new_tokens": dict(self.max_new_tokens),
             "no_rationale": self.no_rationale,
@@ -77,7 +80,8 @@ class RunSetup:
     def from_json(cls, data: Mapping[str, Json], where: str) -> RunSetup:
         """Read a setup back from `run.json`."""
         values = {key: data[key] for key in data if key != "parser"}
-        values["protocol"] = check(Protocol, data["protocol"], f"{where}: protocol")
+        protocol = data["protocol"] | {"label_map": dict(data["protocol"]["label_map"])}
+        values["protocol"] = check(Protocol, protocol, f"{where}: protocol")
         values["label_method"] = LabelMethod(data["label_method"])
         return cls(**values)
 
@@ -159,10 +163,11 @@ def plan_run(
 
 def _choose_protocol(model: Model, asked: str | None, method: LabelMethod) -> Protocol:
     default = model.capabilities.default_protocol
+    wanted = load_protocol(asked) if asked is not None else None  # a wrong name is told, also where it would not count
     if default == "direct":
         return load_protocol("direct")
-    if asked is not None:
-        return load_protocol(asked)
+    if wanted is not None:
+        return wanted
     if model.protocol_file is not None:
         return load_protocol(str(model.protocol_file))
     if default == "zero_shot" and method is not LabelMethod.FREE:
@@ -187,7 +192,7 @@ def max_tokens_of(pairs: Sequence[str]) -> dict[str, int]:
     budgets: dict[str, int] = {}
     for pair in pairs:
         stage, equals, number = pair.partition("=")
-        if not equals or not number.isdigit() or int(number) < 1:
+        if not equals or not number.isdecimal() or int(number) < 1:
             raise UserError(f"--max-new-tokens: '{pair}' should be STAGE=N with N of 1 or more")
         budgets[stage] = int(number)
     return budgets

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
 
 SCHEMA = 1
+_HEAD = frozenset({"key", "id", "stage"})
+_FIELDS = tuple(field.name for field in fields(Response))
 
 
 class RunStore:
@@ -105,14 +107,18 @@ class RunStore:
         Raises:
             UserError: another process works on the folder.
         """
+        lock = FileLock(self.folder / "lock", timeout=0)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / "lock", timeout=0):
-                yield
+            lock.acquire()
         except Timeout:
             raise UserError(f"{self.folder}: another process works on this run; wait for it, or stop it") from None
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be written ({error.strerror})") from None
+        try:  # apart from the above: an error of the work itself is not one of the lock
+            yield
+        finally:
+            lock.release()
 
     # Answers
 
@@ -122,22 +128,22 @@ class RunStore:
         Raises:
             UserError: a broken line that is not the torn last one.
         """
-        return {line["key"]: _response(line) for line in self._lines("responses.jsonl")}
-
-    def _lines(self, name: str) -> Iterator[dict[str, Json]]:
-        path = self.folder / name
+        path = self.folder / "responses.jsonl"
+        answers: dict[str, Response] = {}
         if not path.is_file():
-            return
+            return answers
         with path.open("rb") as file:
             for number, raw in enumerate(file, 1):
                 if not raw.endswith(b"\n"):
-                    return  # torn by a crash in the middle of writing: as if it had not been written
+                    break  # torn by a crash in the middle of writing: as if it had not been written
                 try:
-                    yield json.loads(raw)
-                except ValueError:
+                    line = json.loads(raw)
+                    answers[line["key"]] = _response(line)
+                except (ValueError, KeyError, TypeError):
                     raise UserError(
-                        f"{path} line {number}: broken JSON; remove the line to have it asked again"
+                        f"{path} line {number}: not a stored answer; remove the line to have it asked again"
                     ) from None
+        return answers
 
     @contextmanager
     def writer(self) -> Iterator[Callable[[Request, Response | Failure], None]]:
@@ -178,11 +184,12 @@ class RunStore:
 
 
 def _plain(response: Response) -> dict[str, Json]:
-    return {key: value for key, value in asdict(response).items() if value is not None}
+    values = {name: getattr(response, name) for name in _FIELDS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _response(line: dict[str, Json]) -> Response:
-    values = {key: value for key, value in line.items() if key not in {"key", "id", "stage"}}
+    values = {key: value for key, value in line.items() if key not in _HEAD}
     values["finish"] = Finish(values["finish"])
     return Response(**values)
 

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2d_bench.errors import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -48,13 +50,22 @@ def write_examples(
         columns["reference"] = ["\n".join(e.references) or None for e in examples]
         columns |= {f"slice.{name}": [e.slices[name] for e in examples] for name in task.spec.slices}
     types = {name: pa.bool_() if name.endswith("_cut") else pa.string() for name in columns}
-    arrays = {name: pa.array(values, type=types[name]) for name, values in columns.items()}
+    arrays = {name: pa.array([_encodable(v) for v in values], type=types[name]) for name, values in columns.items()}
     for family in families:
         for name, values in family.per_example.items():
             arrays[f"metric.{name}"] = pa.array(values, type=pa.float64(), mask=np.isnan(values))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    pq.write_table(pa.table(arrays), temporary, compression="zstd")
-    os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
+    try:
+        pq.write_table(pa.table(arrays), temporary, compression="zstd")
+        os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _encodable(value: Json) -> Json:
+    """Lone surrogates, which JSON can carry, have no UTF-8 form."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def read_examples(path: Path) -> list[dict[str, Json]]:

@@ -75,9 +75,7 @@ def clopper_pearson(successes: float, n: float, level: float = 0.95) -> Interval
     return Interval(low, high, "exact")
 
 
-def effective_n(
-    values: Sequence[float] | NDArray[np.float64], groups: Sequence[str] | NDArray[np.int64]
-) -> float:
+def effective_n(values: Sequence[float] | NDArray[np.float64], groups: Sequence[str] | NDArray[np.int64]) -> float:
     """Return the number of independent items that carry as much information on a rate as clustered ones.
 
     n divided by the design effect, whose variance is that of the ratio estimator between C clusters

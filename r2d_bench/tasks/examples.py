@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError, did_you_mean
@@ -26,18 +27,30 @@ def optional_text(value: Json, where: str) -> str | None:
     if value is None or value == "" or isinstance(value, MissingValue):
         return None
     if isinstance(value, str):
-        return value
+        return _whole_characters(value, where)
     if isinstance(value, bool):  # JSON's own spelling
         return "true" if value else "false"
+    if isinstance(value, float) and math.isnan(value):  # what pandas writes for a missing value
+        return None
     if isinstance(value, int | float):
         return str(value)
-    raise UserError(f"{where}: should be text, is {type(value).__name__}")
+    raise UserError(f"{where}: should be text, is {type(value).__name__}; map it to text in the task's fields")
+
+
+def _whole_characters(text: str, where: str) -> str:
+    """Refuse half a surrogate pair (half an emoji's JSON escape, say): no file could hold it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = ord(text[error.start])
+        raise UserError(f"{where}: holds half a character (\\u{half:04x}); repair the text's encoding") from None
+    return text
 
 
 def texts(value: Json, where: str) -> tuple[str, ...]:
-    """Return a mapped value as several texts: a list's entries, or the one text; empty entries are dropped."""
+    """Return a mapped value as several texts: a list's entries, or the one text; blank entries are dropped."""
     entries = value if isinstance(value, list | tuple) else [value]
-    return tuple(text for entry in entries if (text := optional_text(entry, where)) is not None)
+    return tuple(text for entry in entries if (text := optional_text(entry, where) or "").strip())
 
 
 class _Mapping:
@@ -58,15 +71,23 @@ class _Mapping:
     def value(self, key: str, row: Row) -> Json:
         """Return the mapped value; None where the task maps none."""
         template = self._templates.get(key)
-        return None if template is None else template(row.values)
+        return None if template is None else _apply(template, row)
 
     def check_columns(self, rows: Sequence[Row]) -> None:
-        """Refuse a mapping that names a column which no row has."""
+        """Refuse a mapping that names a column which no row has; there is one row or more."""
         for key, template in (self._templates | self.slices).items():
-            if all(isinstance(missing := template(row.values), MissingValue) for row in rows):
+            if all(isinstance(missing := _apply(template, row), MissingValue) for row in rows):
                 columns = dict.fromkeys(column for row in rows for column in row.values)
                 hint = did_you_mean(missing.name, columns)
                 raise UserError(f"{rows[0].file}: the column '{missing.name}' is missing, needed for {key}{hint}")
+
+
+def _apply(template: Mapped, row: Row) -> Json:
+    """Return the template's value, and tell the row where it fails."""
+    try:
+        return template(row.values)
+    except UserError as error:
+        raise UserError(f"{row.where}: {error}") from None
 
 
 def build_examples(spec: TaskSpec, space: LabelSpace, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Example]]:
@@ -77,27 +98,32 @@ def build_examples(spec: TaskSpec, space: LabelSpace, rows: Mapping[str, Sequenc
     """
     mapping = _Mapping(spec)
     splits: dict[str, list[Example]] = {}
+    places: dict[tuple[str, str], str] = {}
     for source_split, part in rows.items():
+        if not part:
+            raise UserError(f"task {spec.name}: the data have no rows for split {source_split}")
         mapping.check_columns(part)
         for number, row in enumerate(part, 1):
             split = source_split
             if "split" in mapping:
                 split = _required(mapping, "split", row)
-            splits.setdefault(split, []).append(_example(mapping, space, row, split, number))
-    for name, examples in splits.items():
-        _refuse_doubled_ids(name, examples)
+            example = _example(mapping, space, row, split, number)
+            if first := places.get((split, example.id)):
+                raise UserError(f"{row.where}: the id '{example.id}' stands twice in split {split} (first: {first})")
+            places[split, example.id] = row.where
+            splits.setdefault(split, []).append(example)
     return splits
 
 
 def _required(mapping: _Mapping, key: str, row: Row) -> str:
     value = optional_text(mapping.value(key, row), f"{row.where}: {key}")
-    if value is None:
+    if value is None or not value.strip():
         raise UserError(f"{row.where}: {key} is empty")
     return value
 
 
 def _example(mapping: _Mapping, space: LabelSpace, row: Row, split: str, number: int) -> Example:
-    options = texts(mapping.value("options", row), f"{row.where}: options")
+    options = _options(mapping.value("options", row), f"{row.where}: options")
     group = optional_text(mapping.value("group", row), f"{row.where}: group")
     if group is None and "group" in mapping:
         raise UserError(f"{row.where}: group is empty; intervals need every item's cluster")
@@ -111,9 +137,17 @@ def _example(mapping: _Mapping, space: LabelSpace, row: Row, split: str, number:
         options=options,
         acceptable=tuple(_label(space, options, label, row) for label in acceptable),
         group=group,
-        slices={k: optional_text(t(row.values), row.where) or "(none)" for k, t in mapping.slices.items()},
+        slices={k: optional_text(_apply(t, row), row.where) or "(none)" for k, t in mapping.slices.items()},
         fields=row.values,
     )
+
+
+def _options(value: Json, where: str) -> tuple[str, ...]:
+    """Return the options of an example; blank ones may only stand at the end, or letters would shift."""
+    options = texts(value, where)
+    if isinstance(value, list | tuple) and len(texts(value[: len(options)], where)) < len(options):
+        raise UserError(f"{where}: a blank option stands before another; fill it or move it to the end")
+    return options
 
 
 def _label(space: LabelSpace, options: tuple[str, ...], text: str, row: Row) -> str:
@@ -127,11 +161,3 @@ def _label(space: LabelSpace, options: tuple[str, ...], text: str, row: Row) -> 
     if label is None:
         raise UserError(f"{row.where}: the label '{text}' is not in the label set{did_you_mean(text, allowed)}")
     return label
-
-
-def _refuse_doubled_ids(split: str, examples: Sequence[Example]) -> None:
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise UserError(f"split {split}: the id '{example.id}' stands twice; ids must be unique")
-        seen.add(example.id)

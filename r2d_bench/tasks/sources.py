@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from r2d_bench.documents import read_json, read_text
+from r2d_bench.documents import parse_json, read_json, read_text
 from r2d_bench.errors import MissingDependencyError, UserError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _delimited(path: Path) -> Iterator[Row]:
     # The module's default limit of 128 KiB a cell is shorter than long notes; the limit is the file itself.
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1  # where the current row begins: a quote that is never closed runs to the end of the file
     try:
         header = next(reader, None)
         if header is None:
@@ -78,12 +79,15 @@ def _delimited(path: Path) -> Iterator[Row]:
         line = reader.line_num + 1
         for cells in reader:
             if cells and len(cells) != len(header):
-                raise UserError(f"{path} line {line}: {len(cells)} cells where the header has {len(header)}")
+                raise UserError(
+                    f"{path} line {line}: {len(cells)} cells where the header has {len(header)}; "
+                    "quote cells that hold the delimiter or a line break"
+                )
             if cells:
                 yield Row(dict(zip(header, cells, strict=True)), path.name, f"line {line}")
             line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: broken {path.suffix[1:].upper()} ({error})") from None
+        raise UserError(f"{path} line {line}: broken {path.suffix[1:].upper()} ({error})") from None
 
 
 def _lines(path: Path) -> Iterator[Row]:
@@ -92,9 +96,10 @@ def _lines(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} line {number}: broken JSON ({error.msg})") from None
+            values = parse_json(line)
+        except (ValueError, RecursionError) as error:
+            problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise UserError(f"{path} line {number}: broken JSON ({problem}); a line holds one object") from None
         if not isinstance(values, dict):
             raise UserError(f"{path} line {number}: should be a JSON object with the columns as keys")
         yield Row(values, path.name, f"line {number}")
@@ -118,7 +123,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()  # `read_table` would add columns for folders called `name=value`
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
     for number, values in enumerate(table.to_pylist(), 1):

@@ -6,8 +6,9 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
+from r2d_bench.errors import did_you_mean
 from r2d_bench.tasks.labels import normalise
 
 
@@ -50,10 +51,10 @@ class Source(_Part):
     split: str | None = None
     obtain: str | None = None
 
-    @field_validator("files")
+    @field_validator("files", "local")
     @classmethod
-    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
-        for path in files.values():
+    def _inside(cls, files: dict[str, str] | str | None) -> dict[str, str] | str | None:
+        for path in files.values() if isinstance(files, dict) else [files or ""]:
             if PurePosixPath(path).is_absolute() or Path(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise ValueError(f"'{path}' must lie in the task's folder (give others with --data)")
         return files
@@ -62,6 +63,8 @@ class Source(_Part):
     def _somewhere(self) -> Self:
         if not self.files and not self.hub and not self.reader:
             raise ValueError("a source needs files, hub or reader")
+        if self.files and self.reader:
+            raise ValueError("a source has files or a reader, not both (the reader is given --data or the hub's rows)")
         return self
 
 
@@ -98,7 +101,7 @@ class Labels(_Part):
     titles: dict[str, str] = Field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     critical: tuple[str, ...] = ()
-    cost: dict[str, dict[str, float]] = Field(default_factory=dict)
+    cost: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -107,10 +110,14 @@ class Labels(_Part):
             raise ValueError(f"a {self.space} label space needs two values or more")
         if not fixed and self.values:
             raise ValueError(f"a label space of {self.space} has no fixed values")
-        for key in ("titles", "aliases", "critical", "cost"):
-            for value in getattr(self, key):
+        if len(set(self.values)) < len(self.values):
+            raise ValueError("a value stands twice")
+        named = {key: list(getattr(self, key)) for key in ("titles", "aliases", "critical", "cost")}
+        named["cost"] += [predicted for costs in self.cost.values() for predicted in costs]
+        for key, values in named.items():
+            for value in values:
                 if value not in self.values:
-                    raise ValueError(f"{key}: '{value}' is not among the values")
+                    raise ValueError(f"{key}: '{value}' is not among the values{did_you_mean(value, self.values)}")
         names: dict[str, str] = {}
         for value in self.values:
             for name in (value, *self.aliases.get(value, ())):

@@ -163,10 +163,10 @@ class Task:
         """Return the predictions that the rows themselves carry, by example id.
 
         Raises:
-            UserError: the task has no annotation of that name.
+            UserError: the task has no annotation of that name, or its column is missing.
         """
         from r2d_bench.tasks.examples import optional_text  # noqa: PLC0415
-        from r2d_bench.templates import mapped  # noqa: PLC0415
+        from r2d_bench.templates import MissingValue, mapped  # noqa: PLC0415
 
         if name not in self.spec.annotations:
             known = did_you_mean(name, self.spec.annotations)
@@ -175,6 +175,10 @@ class Task:
         where = f"{self.name} annotations.{name}"
         label = mapped(annotation.label, where)
         rationale = mapped(annotation.rationale, where) if annotation.rationale else None
+        for template in filter(None, (label, rationale)):
+            if all(isinstance(missing := template(example.fields), MissingValue) for example in self.examples()):
+                columns = {column for example in self.examples() for column in example.fields}
+                raise UserError(f"{where}: the column '{missing.name}' is missing{did_you_mean(missing.name, columns)}")
         return {
             example.id: {
                 "label": optional_text(label(example.fields), where),

@@ -56,13 +56,17 @@ def _from_json(path: Path) -> list[dict[str, Any]]:
     rows = []
     for pubid, item in data.items():
         for column in names.values():
-            if column not in item:
+            if not isinstance(item, dict) or column not in item:
                 raise UserError(f"{path} item {pubid}: the column '{column}' is missing")
         rows.append({"id": pubid} | {ours: item[theirs] for ours, theirs in names.items()})
     return rows
 
 
 def _from_hub(row: dict[str, Any]) -> dict[str, Any]:
+    needed = ("pubid", "question", "context", "long_answer", "final_decision")
+    missing = [column for column in needed if column not in row]
+    if missing:
+        raise UserError(f"pubmedqa: the hub's rows have no column '{missing[0]}'; give the authors' file with --data")
     context = row["context"]
     return {
         "id": str(row["pubid"]),

@@ -78,9 +78,7 @@ def test_batch_size_does_not_change_values(scorer: BertScorer):
     small = BertScorer(Encoder(MINILM, PUBLIC, num_layers=6, batch_size=1, device="cpu"))
     data = columns(TEXTS, [[g] for g in GOLDS])
     one = bertscore.compute(data, small, resamples=50).per_example["bertscore_f1"]
-    assert one == pytest.approx(
-        bertscore.compute(data, scorer, resamples=50).per_example["bertscore_f1"], abs=1e-5
-    )
+    assert one == pytest.approx(bertscore.compute(data, scorer, resamples=50).per_example["bertscore_f1"], abs=1e-5)
 
 
 def test_blank_and_unreadable_texts_score_zero_and_missing_ones_are_unscored(scorer: BertScorer):
@@ -95,9 +93,7 @@ def test_blank_and_unreadable_texts_score_zero_and_missing_ones_are_unscored(sco
 
 
 def test_a_lone_surrogate_does_not_stop_a_run(scorer: BertScorer):
-    family = bertscore.compute(
-        columns(["no fever \ud800", "rash"], [["no fever"], ["r\udfff"]]), scorer, resamples=50
-    )
+    family = bertscore.compute(columns(["no fever \ud800", "rash"], [["no fever"], ["r\udfff"]]), scorer, resamples=50)
     assert family.per_example["bertscore_f1"][0] > 0.5
 
 

@@ -26,9 +26,7 @@ def columns(
     **more: object,
 ) -> Columns:
     n = len(gold)
-    given_statuses = statuses or [
-        LabelStatus.OFF_VOCABULARY if p is None else LabelStatus.PARSED for p in predicted
-    ]
+    given_statuses = statuses or [LabelStatus.OFF_VOCABULARY if p is None else LabelStatus.PARSED for p in predicted]
     settings_ = {
         "label_texts": ["?" if p is None else p for p in predicted],
         "hypotheses": [None] * n,
@@ -51,8 +49,7 @@ def drawn(n: int, label_set: list[str], seed: int, none: float = 0.1):
     rng = np.random.default_rng(seed)
     gold = rng.choice(label_set, size=n).tolist()
     predicted = [
-        None if rng.random() < none else (g if rng.random() < 0.6 else str(rng.choice(label_set)))
-        for g in gold
+        None if rng.random() < none else (g if rng.random() < 0.6 else str(rng.choice(label_set))) for g in gold
     ]
     return gold, predicted
 
@@ -92,9 +89,7 @@ def test_confusion_and_per_class_agree_with_scikit_learn():
     assert extra["confusion"]["labels"] == ODD_LABELS
     expected = sk.confusion_matrix(gold, texts, labels=[*ODD_LABELS, NONE])
     assert extra["confusion"]["counts"] == expected[:-1].tolist()
-    precision, recall, f1, support = sk.precision_recall_fscore_support(
-        gold, texts, labels=ODD_LABELS, zero_division=0
-    )
+    precision, recall, f1, support = sk.precision_recall_fscore_support(gold, texts, labels=ODD_LABELS, zero_division=0)
     for k, row in enumerate(extra["per_class"]):
         assert row["label"] == ODD_LABELS[k]
         assert row["gold_n"] == support[k]
@@ -141,9 +136,7 @@ def test_clusters_of_copies_widen_every_interval():
 def test_singleton_clusters_are_independent_items():
     gold, predicted = drawn(200, ["a", "b"], 2)
     alone = labels.compute(columns(gold, predicted, ["a", "b"])).estimates
-    grouped = labels.compute(
-        columns(gold, predicted, ["a", "b"], groups=[f"g{i}" for i in range(200)])
-    ).estimates
+    grouped = labels.compute(columns(gold, predicted, ["a", "b"], groups=[f"g{i}" for i in range(200)])).estimates
     assert grouped["accuracy"].low == pytest.approx(alone["accuracy"].low, abs=1e-3)
     assert grouped["macro_f1"].low == pytest.approx(alone["macro_f1"].low, abs=0.01)
 

@@ -146,11 +146,7 @@ def test_one_item_has_a_value_without_interval():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.none() | st.text(max_size=20), st.lists(st.text(max_size=20), max_size=3)), max_size=6
-    )
-)
+@given(st.lists(st.tuples(st.none() | st.text(max_size=20), st.lists(st.text(max_size=20), max_size=3)), max_size=6))
 def test_every_estimate_is_finite_or_has_a_reason(items: list[tuple]):
     family = overlap.compute(columns([h for h, _ in items], [r for _, r in items]), resamples=30)
     assert set(family.estimates) == {"bleu", "chrf"}

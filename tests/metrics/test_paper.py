@@ -73,9 +73,7 @@ def test_label_figures_are_scikit_learns_on_strings(seed: int, grouped: bool):
 
 
 def test_items_without_answer_or_gold_are_unscored():
-    data = columns(
-        ["a", None, "b"], ["a", "a", None], statuses=[LabelStatus.PARSED, LabelStatus.PARSED, None]
-    )
+    data = columns(["a", None, "b"], ["a", "a", None], statuses=[LabelStatus.PARSED, LabelStatus.PARSED, None])
     family = paper.compute(data)
     assert (family.estimates["paper_accuracy"].n, family.estimates["paper_accuracy"].unscored) == (1, 2)
     none = paper.compute(columns(["a"], [None], statuses=[None], no_label="rationale only")).estimates
@@ -179,9 +177,7 @@ def tiny_roberta(tmp_path_factory: pytest.TempPathFactory):
 
 def test_bertscore_of_the_paper_encoder(tiny_roberta: str):
     encoder = Encoder(tiny_roberta, "roberta-large", device="cpu")
-    data = columns(
-        ["a"] * 3, ["a"] * 3, hypotheses=["ab cd", "x", ""], references=[["ab cd"], ["yy z"], ["a"]]
-    )
+    data = columns(["a"] * 3, ["a"] * 3, hypotheses=["ab cd", "x", ""], references=[["ab cd"], ["yy z"], ["a"]])
     family = paper.compute(data, encoder, resamples=50)
     assert family.signatures["paper_bertscore_f1"].startswith("roberta-large_L17_no-idf")
     values = family.per_example["paper_bertscore_f1"]

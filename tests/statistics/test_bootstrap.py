@@ -146,9 +146,7 @@ def test_mostly_undefined_has_no_interval():
 
 def test_a_seed_repeats_and_another_seed_differs():
     stats = _mean_stats(SKEWED)
-    first, again, other = (
-        resample_units(stats, seed=s, resamples=300).interval(mean_of_sums) for s in (1, 1, 2)
-    )
+    first, again, other = (resample_units(stats, seed=s, resamples=300).interval(mean_of_sums) for s in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -156,9 +154,7 @@ def test_a_seed_repeats_and_another_seed_differs():
 def test_chunked_drawing_keeps_every_unit_equally_likely():
     # More units than fit one chunk: each resample still draws U units, and each about equally often.
     units, resamples = 1_500_000, 5
-    drawn = resample_units(
-        np.column_stack([np.ones(units), np.arange(units) < units // 2]), resamples=resamples
-    )
+    drawn = resample_units(np.column_stack([np.ones(units), np.arange(units) < units // 2]), resamples=resamples)
     assert drawn.sums[:, 0].tolist() == [units] * resamples
     assert drawn.sums[:, 1] / units == pytest.approx(np.full(resamples, 0.5), abs=0.003)
 
@@ -188,9 +184,7 @@ def test_coverage_of_a_skewed_mean():
     trials = 300
     hit = 0
     for seed in range(trials):
-        found = resample_units(_mean_stats(rng.exponential(size=80)), seed=seed, resamples=500).interval(
-            mean_of_sums
-        )
+        found = resample_units(_mean_stats(rng.exponential(size=80)), seed=seed, resamples=500).interval(mean_of_sums)
         hit += found.low <= 1.0 <= found.high
     assert 0.90 <= hit / trials <= 0.98
 

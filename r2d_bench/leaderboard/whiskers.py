@@ -1,4 +1,4 @@
-"""How figures look: digits, intervals, whiskers. The meaning of a metric drives all of it."""
+"""Whiskers: the common scale of a column, which the meaning of its metric drives."""
 
 from __future__ import annotations
 
@@ -14,25 +14,6 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
 
 WIDTH = 96  # of a whisker's drawing area
-
-
-def shown(metric: str, value: float) -> str:
-    """Return a value with the digits of its metric; per cent without the sign, which stands in the heading."""
-    known = METRICS[metric]
-    text = f"{value * 100 if known.percent else value:.{known.decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def between(metric: str, low: float, high: float) -> str:
-    """Return an interval; brackets, since a dash would be read as a minus sign."""
-    return f"[{shown(metric, low)}, {shown(metric, high)}]"
-
-
-def heading(metric: str) -> str:
-    """Return the metric's title with its unit."""
-    known = METRICS[metric]
-    paper = " (paper script)" if known.preset == "paper" else ""
-    return known.title + paper + (", %" if known.percent else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +35,10 @@ def axis(metric: str, figures: Iterable[Mapping[str, Json]]) -> Axis:
     values = [f[key] for f in figures for key in ("value", "low", "high") if f[key] is not None]
     if not values:
         return Axis(0.0, 1.0)
-    bounded = known.low is not None and known.high is not None
-    step = ((known.high or 0.0) - (known.low or 0.0)) / 10 if bounded else 10 ** math.floor(math.log10(max(map(abs, values)) or 1))
+    if known.low is not None and known.high is not None:
+        step = (known.high - known.low) / 10
+    else:
+        step = 10.0 ** math.floor(math.log10(max(map(abs, values)) or 1.0))
     # Rounding first: 0.3 / 0.1 is 2.9999… and would cost a whole step.
     low, high = (round(value / step, 6) for value in (min(values), max(values)))
     first, last = math.floor(low), math.ceil(high)

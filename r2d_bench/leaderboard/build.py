@@ -1,0 +1,90 @@
+"""A board's site: run folders in, a folder of static pages out."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from typing import TYPE_CHECKING
+
+from r2d_bench.documents import to_json
+from r2d_bench.errors import UserError
+from r2d_bench.leaderboard.examples import example_shards
+from r2d_bench.leaderboard.exports import leaderboard_csv
+from r2d_bench.leaderboard.results import collect
+from r2d_bench.leaderboard.site import assets, pages
+from r2d_bench.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from r2d_bench.leaderboard.board import Board
+    from r2d_bench.leaderboard.document import Results
+
+MARKER = "downloads/results.json"  # tells a site of ours from any other folder
+
+
+def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = ()) -> Path:
+    """Build the site of a board; the same run folders give the same bytes.
+
+    The site is written beside `out` and then put in its place, so that nobody ever sees half of it.
+
+    Args:
+        board: the board.
+        runs: the folder that holds the run folders.
+        out: the folder of the site; an older site there is replaced.
+        task_dirs: further folders to look for tasks in.
+
+    Returns:
+        The path of `index.html`.
+
+    Raises:
+        UserError: no runs, `out` is something else than a site, or it cannot be written.
+    """
+    check_out(out)
+    out = out.resolve()
+    results = collect(board, runs, task_dirs)
+    fresh, old = (out.with_name(f".{out.name}.{kind}.{secrets.token_hex(4)}") for kind in ("new", "old"))
+    try:
+        for name, text in _files(results, runs):
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A lone half of a surrogate pair in a model's text has no bytes.
+            path.write_bytes(text.encode("utf-8", "replace"))
+        if out.exists():
+            out.rename(old)
+        fresh.rename(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return out / "index.html"
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something else than a site of ours.
+
+    Raises:
+        UserError: it does.
+    """
+    if out.exists() and not (out / MARKER).is_file() and not _is_empty(out):
+        raise UserError(f"{out}: exists and is not a leaderboard; choose another folder or remove it")
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _files(results: Results, runs: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and text of every file of the site."""
+    document = results.as_json()
+    yield MARKER, to_json(document) + "\n"
+    yield "downloads/leaderboard.csv", leaderboard_csv(results)
+    yield from assets()
+    yield from pages(document)
+    for table in results.tables:
+        for row in table.rows:
+            if row.examples is not None:
+                for name, text in example_shards(RunStore(runs / row.run)):
+                    yield f"data/{row.run}/{name}", text
