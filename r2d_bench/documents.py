@@ -89,7 +89,10 @@ def check(schema: type[Checked], data: Json, where: str) -> Checked:
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(schema, error.errors()[0])}") from None
+        problems = error.errors()
+        # A misspelled key is told before the key that is missing for it.
+        unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+        raise UserError(f"{where}: {_explain(schema, (unknown or problems)[0])}") from None
 
 
 def _explain(schema: type[BaseModel], problem: ErrorDetails) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from r2d_bench.records import Json
+
 CARD: dict[str, Any] = {
     "name": "small",
     "version": "1",
@@ -22,7 +24,7 @@ CARD: dict[str, Any] = {
 ROWS = "id,note,label,why\n1,first note,yes,because\n2,second note,no,for a reason\n3,third note,maybe,unclear\n"
 
 
-def card(**parts: Any) -> dict[str, Any]:
+def card(**parts: Json) -> dict[str, Any]:
     """Return the small task's card with some keys replaced; a mapping is merged, None takes a key out."""
     made = dict(CARD)
     for key, value in parts.items():
@@ -33,7 +35,7 @@ def card(**parts: Any) -> dict[str, Any]:
     return made
 
 
-def write_task(folder: Path, rows: str | bytes | None = ROWS, file: str = "rows.csv", **parts: Any) -> Path:
+def write_task(folder: Path, rows: str | bytes | None = ROWS, file: str = "rows.csv", **parts: Json) -> Path:
     """Write the task into `folder`; rows of another format come with the name of their file."""
     if file != "rows.csv":
         parts.setdefault("source", {"files": {"test": file}})

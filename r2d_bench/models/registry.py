@@ -45,7 +45,7 @@ def parse_spec(text: str) -> ModelSpec:
     """Read `kind:name[,key=value…]`.
 
     Raises:
-        UserError: no kind, an unknown kind, or a parameter without `=`.
+        UserError: no kind, an unknown kind, or a parameter without `=` or doubled.
     """
     kind, colon, rest = text.partition(":")
     if not colon or not rest:
@@ -59,6 +59,8 @@ def parse_spec(text: str) -> ModelSpec:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise UserError(f"model '{text}': parameter '{pair}' should be key=value")
+        if key.strip() in params:
+            raise UserError(f"model '{text}': parameter '{key.strip()}' stands twice")
         params[key.strip()] = value.strip()
     return ModelSpec(kind, name, params)
 

@@ -147,7 +147,8 @@ class Protocol(_Part):
                 raise ValueError(f"two stages give a {what}")
         for number, stage in enumerate(self.stages):
             for path in (path for source in stage.sources for path in reaches_into(source, "outputs")):
-                if path and path[0] is not None and path[0] not in names[:number]:
+                known = not path or path[0] is None or path[0] in names[:number] or hasattr(dict, path[0])
+                if not known:
                     raise ValueError(f"stage {stage.name} uses outputs.{path[0]}, which is no earlier stage")
         return self
 

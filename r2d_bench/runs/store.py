@@ -139,7 +139,7 @@ class RunStore:
                 try:
                     line = json.loads(raw)
                     answers[line["key"]] = _response(line)
-                except (ValueError, KeyError, TypeError):
+                except (AttributeError, KeyError, TypeError, ValueError):
                     raise UserError(
                         f"{path} line {number}: not a stored answer; remove the line to have it asked again"
                     ) from None

@@ -82,6 +82,13 @@ class Fields(_Part):
     acceptable: str | None = None
     group: str | None = None
 
+    @field_validator("*")
+    @classmethod
+    def _of_columns(cls, template: str | None) -> str | None:
+        if template is not None and "{" not in template:  # `note` and `null` would be every row's text
+            raise ValueError(f"'{template}' names no column: write '{{{{ column }}}}', or leave the key out")
+        return template
+
 
 class Labels(_Part):
     """The label space.

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from small_task import Counting, carry_out, make_task, row, rows, said
+from run_parts import Counting, carry_out, make_task, row, rows, said
 
 from r2d_bench.records import Failure, Finish, LabelMethod, LabelStatus, RationaleStatus, Response
 from r2d_bench.runs.predictions import Reader
@@ -113,9 +113,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("name", "response", "label", "status"), ANSWERS, ids=[a[0] for a in ANSWERS])
-def test_bad_answers_are_answers(
-    tmp_path: Path, name: str, response: Response, label: str | None, status: LabelStatus
-):
+def test_bad_answers_are_answers(tmp_path: Path, name: str, response: Response, label: str | None, status: LabelStatus):
     del name
     task = make_task(tmp_path, [row("t1", "yes")])
     store, outcome = carry_out(task, Counting(said({"t1": response})), tmp_path)

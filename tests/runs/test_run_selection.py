@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2d_bench.errors import UserError
@@ -17,6 +17,7 @@ def examples(golds: list[str]) -> list[Example]:
     return [Example(f"id-{n}", "test", "text", gold) for n, gold in enumerate(golds)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcd"), min_size=2, max_size=60), st.data())
 def test_a_smaller_limit_is_part_of_a_larger_one(golds: list[str], data: st.DataObject):
     split = examples(golds)
@@ -29,6 +30,7 @@ def test_a_smaller_limit_is_part_of_a_larger_one(golds: list[str], data: st.Data
     assert list(many.ids) == sorted(many.ids, key=order.index)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=5), st.data())
 def test_labels_stand_in_proportion(sizes: list[int], data: st.DataObject):
     split = examples([f"L{k}" for k, size in enumerate(sizes) for _ in range(size)])
@@ -92,6 +94,7 @@ def test_a_wrong_choice_is_refused(how: dict[str, object], message: str):
     assert message in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4))
 def test_the_union_of_limits_is_the_largest(limits: list[int]):
     split = examples(["a", "b", "b", "c"] * 3)

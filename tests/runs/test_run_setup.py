@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_task import LABELS, Counting, carry_out, make_task, row, rows
+from run_parts import LABELS, Counting, carry_out, make_task, row, rows
 
 from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
@@ -40,7 +41,7 @@ def test_the_same_setup_has_the_same_folder(task: Task, tmp_path: Path):
 
 
 def test_what_changes_an_output_changes_the_folder(task: Task, tmp_path: Path):
-    newer = make_task(tmp_path / "v2", rows(8), version=2)  # type: ignore[arg-type]
+    newer = make_task(tmp_path / "v2", rows(8), version=2)
     other = make_task(tmp_path / "other", [*rows(8)[:-1], row("f7", "yes", split="test")])
     base = planned(task)
     stage = base.protocol.stages[0].model_copy(update={"prompt": "decide: {{ input }}"})
@@ -84,18 +85,15 @@ def test_a_setup_survives_the_file(task: Task, protocol: str, method: LabelMetho
             planned(task, protocol=protocol, label_method=method)
         return
     setup = planned(task, protocol=protocol, label_method=method, seed=3)
-    import json
-
     read = RunSetup.from_json(json.loads(to_json(setup.as_json())), "run.json")
     assert read == setup
     assert read.folder == setup.folder
 
 
+@settings(deadline=None)
 @given(st.permutations([(word, label) for label in LABELS for word in (f"{label}!", f"{label}?")]))
 def test_the_order_of_label_words_survives_the_file(words: list[tuple[str, str]]):
     """The first word for a label is the one that is scored: an alphabetical file must not choose another."""
-    import json
-
     protocol = load_protocol("sft").model_copy(update={"label_map": dict(words)})
     setup = RunSetup("t@1", "test", "d", "p", Identity("mock", "m").as_json(), protocol, LabelMethod.SCORED)
     read = RunSetup.from_json(json.loads(to_json(setup.as_json())), "run.json")
@@ -106,9 +104,7 @@ def test_answers_are_found_again_with_several_words_for_a_label(task: Task, tmp_
     label_map = "{z-yes: 'yes', a-yes: 'yes'}"
     text = f"name: mapped\nlabel_map: {label_map}\nstages:\n  - name: predict\n    prompt: '{{{{ input }}}}'\n"
     (tmp_path / "mapped.yaml").write_text(text + "    output: {whole: label}\n    max_new_tokens: 5\n")
-    setup = plan_run(
-        task, Counting(), protocol=str(tmp_path / "mapped.yaml"), label_method=LabelMethod.CONSTRAINED
-    )
+    setup = plan_run(task, Counting(), protocol=str(tmp_path / "mapped.yaml"), label_method=LabelMethod.CONSTRAINED)
     model = Counting(lambda request: Response(request.candidates[0]))
     store, _ = carry_out(task, model, tmp_path / "runs", setup=setup)
     assert model.asked[0].candidates == ("z-yes", "no", "None", "NA")
@@ -118,7 +114,9 @@ def test_answers_are_found_again_with_several_words_for_a_label(task: Task, tmp_
 
 def test_only_a_prompt_that_passes_on_the_parsed_label_ties_the_run_to_the_parser(task: Task, tmp_path: Path):
     text = "name: own\nstages:\n  - {name: predict, prompt: '{{ input }}', output: {whole: label}, max_new_tokens: 5}\n"
-    second = "  - {name: explain, prompt: '{{ outputs.predict.label }}', output: {whole: rationale}, max_new_tokens: 5}\n"
+    second = (
+        "  - {name: explain, prompt: '{{ outputs.predict.label }}', output: {whole: rationale}, max_new_tokens: 5}\n"
+    )
     (tmp_path / "own.yaml").write_text(text + second)
     assert planned(task, protocol=str(tmp_path / "own.yaml")).as_json()["parser"] == "standard/1"
     assert planned(task).as_json()["parser"] is None
@@ -137,7 +135,11 @@ def test_names_that_are_long_stay_file_names(task: Task, tmp_path: Path):
         ("baseline:majority", {"protocol": "rd2"}, "unknown protocol 'rd2' (did you mean 'r2d'?)"),
         ("mock:random", {"protocol": "nope.yaml"}, "nope.yaml: no such file"),
         ("mock:random", {"max_new_tokens": {"explane": 3}}, "no stage 'explane' (did you mean 'explain'?)"),
-        ("mock:random", {"protocol": "zero_shot", "label_method": LabelMethod.SCORED}, "use label_first or reason_first"),
+        (
+            "mock:random",
+            {"protocol": "zero_shot", "label_method": LabelMethod.SCORED},
+            "use label_first or reason_first",
+        ),
         ("baseline:stratified", {"label_method": LabelMethod.SCORED}, "has no label method scored"),
     ],
 )

@@ -43,7 +43,7 @@ def expect(space: LabelSpace, text: str, wanted: str | LabelStatus, options: tup
         ("__home care__", "HOME_CARE"),
         ("home-care", "HOME_CARE"),
         ("Home\tcare", "HOME_CARE"),
-        ("ＨＯＭＥ＿ＣＡＲＥ", "HOME_CARE"),  # full-width letters
+        ("\uff28\uff4fme\uff3fcare", "HOME_CARE"),  # full-width letters
         ("[HOME_CARE]", "HOME_CARE"),
         ("<HOME_CARE>", "HOME_CARE"),
         ("# HOME_CARE", "HOME_CARE"),
