@@ -7,6 +7,7 @@ hour on the first.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +82,11 @@ class Report:
         """Examples without an answer, over all runs."""
         return sum(run.outcome.incomplete for run in self.finished)
 
+    @property
+    def failures(self) -> Counter[str]:
+        """Why requests failed, over all runs, commonest first."""
+        return sum((run.outcome.failures for run in self.finished), Counter())
+
 
 def benchmark(job: Job, reporter: Reporter) -> Report:
     """Run a whole job.
@@ -146,7 +152,8 @@ def _plan_one(job: Job, task: Task, wanted: ModelJob) -> PlannedRun:
         max_new_tokens=wanted.max_new_tokens,
         seed=job.seed,
     )
-    selection = select(task.examples(), limit=wanted.limit, ids=wanted.ids)
+    part = wanted if wanted.limit is not None or wanted.ids is not None else job
+    selection = select(task.examples(), limit=part.limit, ids=part.ids)
     return PlannedRun(task, model, setup, selection, RunStore(Path(job.runs) / setup.folder))
 
 

@@ -21,8 +21,8 @@ class ModelJob(_Part):
         spec: `kind:name[,key=value…]`.
         protocol: a protocol's name or file; the model's own default where absent.
         label_method: free, constrained or scored.
-        limit: so many examples, the labels in proportion.
-        ids: exactly these examples.
+        limit: so many examples, the labels in proportion; the job's where absent.
+        ids: exactly these examples; the job's where absent.
         max_new_tokens: stage → budget.
     """
 
@@ -43,6 +43,7 @@ class Job(_Part):
         data: task → local data that stand in for its source.
         task_dirs: further folders with tasks.
         baselines: also run each task's own baselines.
+        limit, ids: the part of the split that every model is asked, unless it has its own.
         runs: folder of the run folders.
         site: folder of the page; None (in a file: `none`) builds none.
         board: the leaderboard that the page shows.
@@ -56,6 +57,8 @@ class Job(_Part):
     data: dict[str, str] = Field(default_factory=dict)
     task_dirs: tuple[str, ...] = ()
     baselines: bool = False
+    limit: int | None = Field(default=None, ge=1)
+    ids: tuple[str, ...] | None = None
     runs: str = "runs"
     site: str | None = "site"
     board: str = "main"

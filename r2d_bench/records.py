@@ -131,7 +131,11 @@ class Request:
         asked = [self.stage, prompt, self.max_new_tokens, self.max_input_tokens, self.method, self.candidates]
         content = digest([*asked, self.options], 32)
         object.__setattr__(self, "content", content)
-        object.__setattr__(self, "key", hashlib.sha256(f"{content} {self.example_id}".encode()).hexdigest()[:32])
+        object.__setattr__(
+            self,
+            "key",
+            hashlib.sha256(f"{content} {self.example_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32],
+        )
 
 
 class Finish(StrEnum):

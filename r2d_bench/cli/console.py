@@ -72,7 +72,7 @@ def show_report(report: Report, *, as_json: bool) -> None:
                 "run": run.folder.name,
                 "folder": str(run.folder),
                 "answered": run.outcome.answered,
-                "failed": run.outcome.failed,
+                "failed": dict(run.outcome.failures),
                 "incomplete": run.outcome.incomplete,
                 "seconds": round(run.outcome.seconds, 3),
                 "scores": run.scores,

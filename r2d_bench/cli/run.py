@@ -66,7 +66,8 @@ def main(args: Namespace) -> int:
     show_report(report, as_json=args.json)
     if report.incomplete:
         again = shlex.join(["r2d-bench", *sys.argv[1:]])
-        raise IncompleteRunError(f"{report.incomplete} examples have no answer yet; go on with: {again}")
+        reasons = ", ".join(f"{reason}: {count} requests" for reason, count in report.failures.most_common())
+        raise IncompleteRunError(f"{report.incomplete} examples have no answer ({reasons}); go on with: {again}")
     return 0
 
 
@@ -90,9 +91,10 @@ def job_of(args: Namespace) -> Job:
     how = _how(args)
     if not values.get("tasks"):
         raise UserError("no task given: name one with -t (see r2d-bench tasks list)")
-    if how and isinstance(values.get("models"), list):
+    if isinstance(values.get("models"), list):
         specs = [{"spec": m} if isinstance(m, str) else m for m in values["models"]]
-        values["models"] = [m | how if isinstance(m, dict) else m for m in specs]  # what is neither, the schema refuses
+        # An option stands before a model's own word; what is neither text nor mapping, the schema refuses.
+        values["models"] = [_told(m, how, part=_part(args)) if isinstance(m, dict) else m for m in specs]
     return check(Job, values, where)
 
 
@@ -111,7 +113,19 @@ def _given(args: Namespace) -> dict[str, Json]:
         "bertscore": bertscore.model_dump() if bertscore else None,
     }
     given = {key: value for key, value in values.items() if value not in (None, [], {})}
-    return given | ({"site": None} if args.no_page else {})
+    return given | _part(args) | ({"site": None} if args.no_page else {})
+
+
+def _told(model: dict[str, Json], how: dict[str, Json], *, part: dict[str, Json]) -> dict[str, Json]:
+    """Return a model of the job as the options change it; a part given as an option is the whole job's."""
+    kept = {key: value for key, value in model.items() if not part or key not in {"limit", "ids"}}
+    return kept | how
+
+
+def _part(args: Namespace) -> dict[str, Json]:
+    """Return which part of the split is asked, as far as options say."""
+    part = {"limit": args.limit, "ids": _ids(args.ids)}
+    return {key: value for key, value in part.items() if value is not None}
 
 
 def _how(args: Namespace) -> dict[str, Json]:
@@ -121,8 +135,6 @@ def _how(args: Namespace) -> dict[str, Json]:
     how: dict[str, Json] = {
         "protocol": args.protocol,
         "label_method": args.label_method,
-        "limit": args.limit,
-        "ids": _ids(args.ids),
         "max_new_tokens": max_tokens_of(args.max_new_tokens) or None,
     }
     return {key: value for key, value in how.items() if value is not None}

@@ -23,6 +23,12 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument("folders", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the resampling (default: 0)")
     parser.add_argument("--no-paper", action="store_true", help="leave out the figures of the paper's script")
+    parser.add_argument(
+        "--board",
+        default="main",
+        metavar="NAME",
+        help="the leaderboard whose BERTScore encoder is used (default: main)",
+    )
     options.add_bertscore(parser)
     options.add_data(parser)
     options.add_task_dir(parser)
@@ -33,11 +39,13 @@ def main(args: Namespace) -> int:
     """Score each folder."""
     from r2d_bench import api
     from r2d_bench.cli.console import show_scores
+    from r2d_bench.leaderboard.board import load_board
     from r2d_bench.runs.scoring import ScoreOptions, Scorers
     from r2d_bench.runs.store import RunStore
 
     data = options.data_pairs(args.data)
-    wanted = ScoreOptions(bertscore=options.bertscore_of(args.bertscore), paper=not args.no_paper, seed=args.seed)
+    encoder = options.bertscore_of(args.bertscore) or load_board(args.board).bertscore
+    wanted = ScoreOptions(bertscore=encoder, paper=not args.no_paper, seed=args.seed)
     scorers = Scorers()
     stores = [RunStore(Path(folder)) for folder in args.folders]
     names = [store.setup().task.partition("@")[0] for store in stores]  # all are runs, before any is scored

@@ -57,7 +57,8 @@ class Replay(Model):
         """Read the predictions; raises UserError for an absent file, a missing column or a doubled id."""
         chosen = ReplayParams.model_validate(params.model_dump(exclude_unset=True))
         if name in task.spec.annotations:
-            return cls(name, task.annotated(name), row=task.spec.annotations[name].row)
+            annotation = task.spec.annotations[name]
+            return cls(chosen.title or annotation.title, task.annotated(name), row=annotation.row)
         path = Path(name)
         if not path.exists():
             known = did_you_mean(name, task.spec.annotations) if task.spec.annotations else ""

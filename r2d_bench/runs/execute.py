@@ -7,6 +7,7 @@ identical requests are asked once.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -38,10 +39,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a sitting did: requests answered and failed now, examples that still lack an answer."""
+    """What a sitting did.
+
+    Attributes:
+        answered: requests that were answered now.
+        failures: reason → requests that failed now.
+        incomplete: examples that still lack an answer.
+        seconds: how long it took.
+    """
 
     answered: int
-    failed: int
+    failures: Counter[str]
     incomplete: int
     seconds: float
 
@@ -67,12 +75,11 @@ def execute(
             "versions": versions(),
         }
         store.add_sitting(sitting)
-        answered, failed, incomplete = _ask_all(task, model, setup, examples, store, progress)
-        seconds = time.monotonic() - started
-        store.update_sitting(
-            finished=now(), seconds=round(seconds, 3), answered=answered, failed=failed, hardware=hardware()
-        )
-    return Outcome(answered, failed, incomplete, seconds)
+        answered, failures, incomplete = _ask_all(task, model, setup, examples, store, progress)
+        seconds = round(time.monotonic() - started, 3)
+        failed = failures.total()
+        store.update_sitting(finished=now(), seconds=seconds, answered=answered, failed=failed, hardware=hardware())
+    return Outcome(answered, failures, incomplete, seconds)
 
 
 def _ask_all(
@@ -82,11 +89,11 @@ def _ask_all(
     examples: Sequence[Example],
     store: RunStore,
     progress: Progress,
-) -> tuple[int, int, int]:
-    """Ask every stage; return the numbers of answered and failed requests and of incomplete examples."""
+) -> tuple[int, Counter[str], int]:
+    """Ask every stage; return the answered requests, the failed ones by reason, and the incomplete examples."""
     responses = store.responses()
     reader = Reader(task, setup)
-    answered = failed = 0
+    answered, failures = 0, Counter[str]()
     with store.writer() as write:
         for stage in setup.stages:
             requests = [r for e in examples if (r := reader.request(stage.name, e, responses)) is not None]
@@ -99,10 +106,10 @@ def _ask_all(
                     responses[request.key] = answer
                     answered += 1
                 else:
-                    failed += 1
+                    failures[answer.reason] += 1
                 progress.advance(failed=isinstance(answer, Failure))
     incomplete = sum(reader.prediction(example, responses).unscored is not None for example in examples)
-    return answered, failed, incomplete
+    return answered, failures, incomplete
 
 
 def _answers(model: Model, requests: Sequence[Request]) -> Iterator[tuple[Request, Response | Failure]]:

@@ -70,7 +70,7 @@ def test_json_holds_what_the_table_holds(cli: Cli):
     told = cli("run", "mock:random", *TASK, "--json", "--limit", "4", "--seed", "3")
     (run,) = told.json["runs"]
     assert told.json["page"] is None
-    assert (run["answered"], run["failed"], run["incomplete"]) == (8, 0, 0)
+    assert (run["answered"], run["failed"], run["incomplete"]) == (8, {}, 0)
     assert run["scores"]["selection"] | {"digest": ""} == {
         "how": "limit 4, labels in proportion", "n": 4, "of": 12, "partial": True, "digest": "",
     }  # fmt: skip
@@ -97,7 +97,9 @@ def test_an_outage_ends_with_code_3_and_the_command_that_goes_on(cli: Cli):
     told = cli("run", "mock:random,fail=1", *TASK)
     assert told.code == 3
     command = "r2d-bench run mock:random,fail=1 -t small --task-dir . --no-page --bertscore none"
-    assert told.err.splitlines()[-1] == f"r2d-bench: 12 examples have no answer yet; go on with: {command}"
+    assert told.err.splitlines()[-1] == (
+        f"r2d-bench: 12 examples have no answer (connection: 12 requests); go on with: {command}"
+    )
     healed = cli("run", "mock:random", *TASK)
     assert healed.code == 0
     folder = next(line for line in cli("runs", "list", "--json").json)["run"]

@@ -158,10 +158,9 @@ def test_looking_around_imports_no_engine(argv: list[str]):
     assert done.stdout
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    with subprocess.Popen(
-        [*COMMAND, "tasks", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+@pytest.mark.parametrize("argv", [["tasks", "list"], ["tasks", "list", "--json"], ["tasks", "show", "triage"]])
+def test_a_reader_that_goes_away_is_no_error(argv: list[str]):
+    with subprocess.Popen([*COMMAND, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

@@ -65,7 +65,7 @@ def test_missing_answers_are_unscored_and_empty_ones_are_wrong(task: Task, tmp_p
     assert [p.rationale_status for p in found[:2]] == [RationaleStatus.WRITTEN, RationaleStatus.EMPTY]
     assert [p.unscored for p in found] == [None, None, "no answer in stage label", "no answer in stage label"]
     store, outcome = carry_out(task, replay(task, str(path)), tmp_path / "runs")
-    assert (outcome.failed, outcome.incomplete) == (2, 2)
+    assert (outcome.failures.total(), outcome.incomplete) == (2, 2)
     reasons = [json.loads(line)["reason"] for line in (store.folder / "attempts.jsonl").open()]
     assert set(reasons) == {"not in the predictions"}
     scores = score_run(store, task, ScoreOptions(resamples=50), Scorers())

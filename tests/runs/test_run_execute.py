@@ -53,7 +53,7 @@ def test_a_stored_answer_is_never_asked_again(tmp_path: Path):
     assert len(second.asked) == 10
     assert not {r.key for r in first.asked} & {r.key for r in second.asked}
     assert third.asked == []
-    assert (outcome.answered, outcome.failed, outcome.incomplete) == (0, 0, 0)
+    assert (outcome.answered, outcome.failures.total(), outcome.incomplete) == (0, 0, 0)
 
 
 def test_the_second_stage_reads_the_raw_text_of_the_first(tmp_path: Path):
@@ -66,7 +66,7 @@ def test_the_second_stage_reads_the_raw_text_of_the_first(tmp_path: Path):
 def test_a_failure_is_an_attempt_and_asked_again(tmp_path: Path):
     task = make_task(tmp_path, rows(2))
     store, outcome = carry_out(task, Counting(said({"t0": "yes", "t1": Failure("timeout", "3 tries")})), tmp_path)
-    assert (outcome.answered, outcome.failed, outcome.incomplete) == (2, 1, 1)
+    assert (outcome.answered, outcome.failures.total(), outcome.incomplete) == (2, 1, 1)
     assert predicted(task, store)["t1"].unscored == "no answer in stage predict"
     attempt = json.loads((store.folder / "attempts.jsonl").read_text())
     assert (attempt["id"], attempt["stage"], attempt["reason"]) == ("t1", "predict", "timeout")
@@ -97,7 +97,7 @@ def test_a_model_that_forgets_a_request_fails_it(tmp_path: Path):
 
     task = make_task(tmp_path, rows(3))
     store, outcome = carry_out(task, Forgetful(), tmp_path)
-    assert outcome.failed >= 1
+    assert outcome.failures.total() >= 1
     assert json.loads((store.folder / "attempts.jsonl").read_text().splitlines()[0])["reason"] == "no answer"
 
 

@@ -201,7 +201,7 @@ def test_known_answers_of_pubmedqa(tmp_path: Path, public_data: Path, capsys: py
     assert main(["run", *models, *where, "--site", str(tmp_path / "site"), "--bertscore", "none", "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     found = {tuple(run["run"].split("--")[1:3]): run["scores"]["metrics"] for run in runs}
-    majority, human = found["baseline", "majority"], found["replay", "human"]
+    majority, human = found["baseline", "majority"], found["replay", "Single-expert-reasoning-required"]
     assert majority["accuracy"]["value"] == pytest.approx(0.552, abs=1e-9)
     assert majority["macro_f1"]["value"] == pytest.approx(0.237, abs=5e-4)
     assert human["accuracy"]["value"] == pytest.approx(0.780, abs=1e-9)
