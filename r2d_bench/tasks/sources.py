@@ -123,7 +123,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        table = pq.ParquetFile(path).read()  # `read_table` would add columns for folders called `name=value`
+        table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
     for number, values in enumerate(table.to_pylist(), 1):

@@ -53,7 +53,7 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 @pytest.fixture(scope="module")
 def checkpoint(task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_t5(tmp_path_factory.mktemp("checkpoint") / f"tiny-{task.name}", _r2d_pairs(task), steps=120)
+    return tiny_t5(tmp_path_factory.mktemp("checkpoint") / f"tiny-{task.name}", _r2d_pairs(task), steps=70)
 
 
 def _run(task: Task, folder: Path, models: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -158,7 +158,7 @@ def own_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for e in load_task("triage").examples("train")
     ]
-    return tiny_t5(tmp_path_factory.mktemp("own") / "own-words", pairs, steps=120)
+    return tiny_t5(tmp_path_factory.mktemp("own") / "own-words", pairs, steps=70)
 
 
 @pytest.mark.parametrize("beside_the_checkpoint", [True, False])

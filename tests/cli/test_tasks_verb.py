@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -160,7 +161,9 @@ def test_looking_around_imports_no_engine(argv: list[str]):
 
 @pytest.mark.parametrize("argv", [["tasks", "list"], ["tasks", "list", "--json"], ["tasks", "show", "triage"]])
 def test_a_reader_that_goes_away_is_no_error(argv: list[str]):
-    with subprocess.Popen([*COMMAND, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*COMMAND, *argv], env=buffered, **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

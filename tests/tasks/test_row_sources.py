@@ -126,6 +126,13 @@ def test_a_note_longer_than_the_csv_module_allows(tmp_path: Path, name: str):
     assert values(tmp_path / name) == rows
 
 
+def test_a_doubled_column_of_a_parquet_file_is_told(tmp_path: Path):
+    one = pa.array(["x"])
+    pq.write_table(pa.Table.from_arrays([one, one], names=["id", "id"]), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable Parquet file \(Multiple matches for .*id"):
+        read_rows(tmp_path / "a.parquet")
+
+
 def test_the_folder_s_name_adds_no_column(tmp_path: Path):
     (tmp_path / "site=3").mkdir()
     write_parquet(tmp_path / "site=3" / "rows.parquet", [{"id": "1"}])
