@@ -107,7 +107,8 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
     if job.site is not None:
-        report.page = build(_with_tasks(board, planned), Path(job.runs), Path(job.site), _task_dirs(job))
+        folders = dict.fromkeys([*_task_dirs(job), *(run.task.folder for run in planned)])
+        report.page = build(_with_tasks(board, planned), Path(job.runs), Path(job.site), list(folders))
     return report
 
 
@@ -129,10 +130,11 @@ def plan(job: Job) -> list[PlannedRun]:
 
 def load_tasks(names: Sequence[str], data: Mapping[str, str], task_dirs: Sequence[Path]) -> list[Task]:
     """Return tasks by name, with their local data where given."""
-    return [
-        load_task(name, data=Path(data[name]) if name in data else None, task_dirs=task_dirs)
-        for name in dict.fromkeys(names)
-    ]
+    tasks = []
+    for name in dict.fromkeys(names):
+        path = data.get(name) or data.get(Path(name).resolve().name)
+        tasks.append(load_task(name, data=Path(path) if path else None, task_dirs=task_dirs))
+    return tasks
 
 
 def _models(job: Job, task: Task) -> list[ModelJob]:

@@ -44,7 +44,7 @@ def found(kind: Kind, extra: Sequence[Path] = ()) -> dict[str, Path]:
         inside = [root] if (root / MAIN_FILE[kind]).is_file() else sorted(root.iterdir())
         for folder in inside:
             if (folder / MAIN_FILE[kind]).is_file():
-                folders.setdefault(folder.name, folder)
+                folders.setdefault(folder.resolve().name, folder)
     return folders
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
@@ -40,7 +41,7 @@ class Job(_Part):
     Attributes:
         models: each a spec, or a spec with how it is run.
         tasks: names or folders of tasks.
-        data: task → local data that stand in for its source.
+        data: task (its name, or as it stands in `tasks`) → local data that stand in for its source.
         task_dirs: further folders with tasks.
         baselines: also run each task's own baselines.
         limit, ids: the part of the split that every model is asked, unless it has its own.
@@ -84,7 +85,8 @@ class Job(_Part):
     def _something(self) -> Self:
         if not self.models and not self.baselines:
             raise ValueError("no model given: name one (hf:./my-t5, baseline:majority, …) or ask for the baselines")
+        known = {*self.tasks, *(Path(task).resolve().name for task in self.tasks)}
         for name in self.data:
-            if name not in self.tasks:
+            if name not in known:
                 raise ValueError(f"data: '{name}' is not among the job's tasks ({', '.join(self.tasks)})")
         return self

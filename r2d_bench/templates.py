@@ -40,7 +40,8 @@ class Mapped:
     """A template of a field mapping: called with a row it gives the value, or `MissingValue`.
 
     A template that is one expression (`{{ options }}`) gives the value itself, so that lists stay lists and text
-    stays the text it is; anything else gives rendered text.
+    stays the text it is; anything else gives rendered text. `row` is the whole row, for columns whose names are no
+    identifiers: `{{ row['Chief complaint'] }}`.
     """
 
     source: str
@@ -65,11 +66,16 @@ def mapped(source: str, where: str) -> Mapped:
         if expression := _EXPRESSION.fullmatch(source):
             compiled = env.compile_expression(expression.group(1), undefined_to_none=False)
             # The row goes in whole: as keywords, a column called `self` would clash.
-            return Mapped(source, lambda row: _guarded(lambda: compiled(row), where))
+            return Mapped(source, lambda row: _guarded(lambda: compiled(_names(row)), where))
         template = env.from_string(source)
     except TemplateSyntaxError as error:
         raise UserError(f"{where}: broken template ({error.message})") from None
-    return Mapped(source, lambda row: _guarded(lambda: template.render(row), where))
+    return Mapped(source, lambda row: _guarded(lambda: template.render(_names(row)), where))
+
+
+def _names(row: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what a mapping's template knows: the columns, and the whole row unless a column has that name."""
+    return {"row": row, **row}
 
 
 def _guarded(evaluate: Callable[[], Json], where: str) -> Json:

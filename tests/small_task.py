@@ -39,6 +39,7 @@ def write_task(folder: Path, rows: str | bytes | None = ROWS, file: str = "rows.
     """Write the task into `folder`; rows of another format come with the name of their file."""
     if file != "rows.csv":
         parts.setdefault("source", {"files": {"test": file}})
+    parts.setdefault("name", folder.name)  # a task has its folder's name
     folder.mkdir(parents=True, exist_ok=True)
     # JSON is YAML; texts keep their quotes, as a careful author would write them.
     (folder / "task.yaml").write_text(json.dumps(card(**parts), ensure_ascii=False), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -83,17 +82,12 @@ def _outputs(store: RunStore) -> dict[str, list[dict[str, Json]]]:
     """Return what the model wrote, by example id, in the order of the stages."""
     stages = {stage.name: place for place, stage in enumerate(store.setup().stages)}
     found: dict[str, dict[str, dict[str, Json]]] = defaultdict(dict)
-    path = store.folder / "responses.jsonl"
-    if path.is_file():
-        with path.open("rb") as file:
-            # The store has read this file when the run was scored: only its torn last line can be broken.
-            for raw in file:
-                if not raw.endswith(b"\n"):
-                    break
-                line = json.loads(raw)
-                if line["stage"] in stages:
-                    kept = ("stage", "text", "finish", "thinking")
-                    found[line["id"]][line["stage"]] = {key: line[key] for key in kept if key in line}
+    for answer in store.answers():
+        if answer.stage in stages:
+            said = {"stage": answer.stage, "text": answer.response.text, "finish": str(answer.response.finish)}
+            if answer.response.thinking is not None:
+                said["thinking"] = answer.response.thinking
+            found[answer.example_id][answer.stage] = said
     ordered = {ident: sorted(by.values(), key=lambda o: stages[o["stage"]]) for ident, by in found.items()}
     return defaultdict(list, ordered)
 

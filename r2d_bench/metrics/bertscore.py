@@ -14,6 +14,7 @@ import numpy as np
 from r2d_bench.errors import UserError
 from r2d_bench.metrics.base import About, Family, Metric
 from r2d_bench.metrics.figures import all_missing, cluster_codes, means, scorable_texts, spread
+from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,11 +197,13 @@ def _load(encoder: Encoder) -> Any:  # noqa: ANN401  # the package has no types
         raise UserError(f"encoder {encoder.public_id}: bert-score would fetch this name by wget: use allenai/scibert_…")
     try:
         _check_reach(source)
-        config = AutoConfig.from_pretrained(source)
-        layers = encoder.num_layers or utils.model2layers.get(encoder.public_id)
-        _check(encoder, source, config, layers)
-        scorer = BERTScorer(model_type=source, num_layers=layers, batch_size=encoder.batch_size, device=encoder.device)
-        scorer._tokenizer = _tokenizer(source, config)  # noqa: SLF001
+        with quiet():
+            config = AutoConfig.from_pretrained(source)
+            layers = encoder.num_layers or utils.model2layers.get(encoder.public_id)
+            _check(encoder, source, config, layers)
+            how = {"num_layers": layers, "batch_size": encoder.batch_size, "device": encoder.device}
+            scorer = BERTScorer(model_type=source, **how)
+            scorer._tokenizer = _tokenizer(source, config)  # noqa: SLF001
     except ValueError:
         raise UserError(
             f"encoder {encoder.public_id}: bert-score does not support its architecture: use another encoder"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import io
 import json
 import mmap
 import struct
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from r2d_bench.errors import MissingDependencyError, UserError
+from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import torch
@@ -128,26 +126,6 @@ class Engine:
     positions: int | None
     usual: int | None
     arguments: frozenset[str]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and advice, and restore both.
-
-    The bar of GGUF files asks no setting, so that the standard error stream is set aside meanwhile.
-    """
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_remote_code: bool) -> Engine:

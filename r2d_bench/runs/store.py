@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _HEAD = frozenset({"key", "id", "stage"})
 _FIELDS = tuple(field.name for field in fields(Response))
+
+
+class StoredAnswer(NamedTuple):
+    """One line of `responses.jsonl`."""
+
+    key: str
+    example_id: str
+    stage: str
+    response: Response
 
 
 class RunStore:
@@ -128,22 +137,29 @@ class RunStore:
         Raises:
             UserError: a broken line that is not the torn last one.
         """
+        return {answer.key: answer.response for answer in self.answers()}
+
+    def answers(self) -> Iterator[StoredAnswer]:
+        """Yield every stored answer with what it answers, in the order of writing.
+
+        Raises:
+            UserError: a broken line that is not the torn last one.
+        """
         path = self.folder / "responses.jsonl"
-        answers: dict[str, Response] = {}
         if not path.is_file():
-            return answers
+            return
         with path.open("rb") as file:
             for number, raw in enumerate(file, 1):
                 if not raw.endswith(b"\n"):
                     break  # torn by a crash in the middle of writing: as if it had not been written
                 try:
                     line = json.loads(raw)
-                    answers[line["key"]] = _response(line)
+                    answer = StoredAnswer(line["key"], line["id"], line["stage"], _response(line))
                 except (AttributeError, KeyError, TypeError, ValueError):
                     raise UserError(
                         f"{path} line {number}: not a stored answer; remove the line to have it asked again"
                     ) from None
-        return answers
+                yield answer
 
     @contextmanager
     def writer(self) -> Iterator[Callable[[Request, Response | Failure], None]]:

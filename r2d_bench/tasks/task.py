@@ -243,6 +243,8 @@ def load_task(name: str, *, data: Path | None = None, task_dirs: Sequence[Path] 
     """
     folder = content.find("tasks", name, task_dirs)
     spec = load(TaskSpec, folder / "task.yaml")
+    if spec.name != (called := folder.resolve().name):  # runs name the task, and are scored by that name
+        raise UserError(f"{folder / 'task.yaml'}: name: '{spec.name}' should be its folder's name, '{called}'")
     if data is None and (base := os.environ.get(DATA_VARIABLE)):
         candidate = Path(base) / spec.name
         data = candidate if candidate.exists() else None

@@ -80,10 +80,10 @@ def test_validate_tells_the_digest_that_a_card_can_assert(tmp_path: Path, capsys
 def test_data_reach_a_task_that_is_given_as_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    folder = write_task(tmp_path / "folder")
+    folder = write_task(tmp_path / "small")
     (tmp_path / "mine.csv").write_text(ROWS.replace("3,third note,maybe,unclear\n", ""), encoding="utf-8")
     monkeypatch.chdir(folder)
-    for name, key in ((".", "small"), ("../folder", "../folder"), (str(folder), "small")):
+    for name, key in ((".", "small"), ("../small", "../small"), (str(folder), "small")):
         said = say(["tasks", "validate", name, "--data", f"{key}={tmp_path / 'mine.csv'}"], capsys)
         assert said.startswith("small@1: valid (local data)\n  test: 2 rows")
 

@@ -141,7 +141,7 @@ def test_candidates_of_choices_are_the_example_s_options(tasks: dict[str, Task])
 
 
 def test_an_open_task_has_no_candidates(tasks: dict[str, Task]):
-    with pytest.raises(UserError, match="label method scored needs candidate labels; task small is open"):
+    with pytest.raises(UserError, match="label method scored needs candidate labels; task open is open"):
         requests(tasks["open"], load_protocol("label_first"), LabelMethod.SCORED)
 
 

@@ -260,3 +260,16 @@ def test_tasks_are_found_by_name_folder_or_file(tmp_path: Path, monkeypatch: pyt
 def test_a_task_of_the_user_stands_before_a_bundled_one(tmp_path: Path):
     write_task(tmp_path / "triage")
     assert find("tasks", "triage", [tmp_path]) == tmp_path / "triage"
+
+
+def test_a_task_has_its_folder_s_name(tmp_path: Path):
+    write_task(tmp_path / "other", name="small")
+    with pytest.raises(UserError, match="name: 'small' should be its folder's name, 'other'"):
+        load_task(str(tmp_path / "other"))
+
+
+def test_a_column_whose_name_is_no_identifier_is_reached_through_the_row(tmp_path: Path):
+    rows = "id,Chief complaint,label,why\n1,cough,yes,because\n"
+    fields = {"input": "{{ row['Chief complaint'] }}"}
+    task = load_task(str(write_task(tmp_path / "spaced", rows, fields=fields)))
+    assert [example.input for example in task.examples()] == ["cough"]
