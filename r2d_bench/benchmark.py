@@ -53,6 +53,7 @@ class PlannedRun:
     setup: RunSetup
     selection: Selection
     store: RunStore
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     for number, run in enumerate(planned, 1):
         reporter.run_started(number, len(planned), run.setup, run.selection)
         with closing(run.model):
-            outcome = execute(run.task, run.model, run.setup, run.selection, run.store, reporter)
+            outcome = execute(run.task, run.model, run.setup, run.selection, run.store, reporter, note=run.note)
         reporter.scoring()
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
@@ -156,7 +157,7 @@ def _plan_one(job: Job, task: Task, wanted: ModelJob) -> PlannedRun:
     )
     part = wanted if wanted.limit is not None or wanted.ids is not None else job
     selection = select(task.examples(), limit=part.limit, ids=part.ids)
-    return PlannedRun(task, model, setup, selection, RunStore(Path(job.runs) / setup.folder))
+    return PlannedRun(task, model, setup, selection, RunStore(Path(job.runs) / setup.folder), wanted.note)
 
 
 def _task_dirs(job: Job) -> list[Path]:

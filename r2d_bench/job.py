@@ -25,6 +25,7 @@ class ModelJob(_Part):
         limit: so many examples, the labels in proportion; the job's where absent.
         ids: exactly these examples; the job's where absent.
         max_new_tokens: stage → budget.
+        note: what a reader must know of this row, shown wherever its figures stand.
     """
 
     spec: str
@@ -33,6 +34,7 @@ class ModelJob(_Part):
     limit: int | None = Field(default=None, ge=1)
     ids: tuple[str, ...] | None = None
     max_new_tokens: dict[str, PositiveInt] = Field(default_factory=dict)
+    note: str | None = None
 
 
 class Job(_Part):

@@ -105,13 +105,17 @@ class Stamp(_Part):
 
 
 class Sittings(_Part):
-    """When and with which versions the model was asked. `last` is a date (UTC), `seconds` the sum of all sittings."""
+    """When and with which versions the model was asked.
+
+    `last` is a date (UTC), `seconds` the sum of all sittings, `note` what the newest noted one says of the row.
+    """
 
     count: int
     last: str
     seconds: float
     data: tuple[str, ...]
     versions: dict[str, str]
+    note: str | None = None
 
 
 class Scoring(_Part):

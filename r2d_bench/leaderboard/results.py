@@ -268,4 +268,5 @@ def _sittings(sittings: Sequence[Mapping[str, Json]]) -> Sittings:
         seconds=round(sum(s.get("seconds") or 0.0 for s in sittings), 3),
         data=tuple(sorted({" ".join(filter(None, (s["data"]["source"], s["data"]["commit"]))) for s in sittings})),
         versions={package: ", ".join(found) for package, found in sorted(versions.items())},
+        note=next((s["note"] for s in reversed(sittings) if s.get("note")), None),
     )

@@ -55,9 +55,16 @@ class Outcome:
 
 
 def execute(
-    task: Task, model: Model, setup: RunSetup, selection: Selection, store: RunStore, progress: Progress
+    task: Task,
+    model: Model,
+    setup: RunSetup,
+    selection: Selection,
+    store: RunStore,
+    progress: Progress,
+    *,
+    note: str | None = None,
 ) -> Outcome:
-    """Bring the run to completion for a selection, going on where it stopped.
+    """Bring the run to completion for a selection, going on where it stopped; `note` is kept with the sitting.
 
     Raises:
         UserError: the folder is held by another process, or cannot be written.
@@ -73,6 +80,7 @@ def execute(
             "selection": selection.as_json() | {"ids": list(selection.ids)},
             "data": {"source": task.provenance.kind, "commit": task.provenance.commit},
             "versions": versions(),
+            "note": note,
         }
         store.add_sitting(sitting)
         answered, failures, incomplete = _ask_all(task, model, setup, examples, store, progress)
