@@ -72,9 +72,9 @@ class BertScorer:
     @property
     def signature(self) -> str:
         """bert-score's hash with the public id in place of a path. Loads the encoder."""
+        layers = self._scorer().num_layers  # first: it says what is missing
         from bert_score.utils import get_hash
 
-        layers = self._scorer().num_layers
         return str(
             get_hash(
                 self.encoder.public_id,

@@ -172,7 +172,8 @@ def test_a_missing_encoder_is_a_reason_without_a_path():
 
 
 def test_a_missing_package_is_a_reason_with_the_install_command(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "bert_score", None)  # what an import of an absent package does
+    for module in ("bert_score", "bert_score.utils"):  # what an import of an absent package does
+        monkeypatch.setitem(sys.modules, module, None)
     family = bertscore.compute(columns(TEXTS, [[g] for g in GOLDS]), Encoder(MINILM, PUBLIC, num_layers=6))
     reason = "bert-score is not installed: pip install 'r2d-bench[bertscore]'"
     assert family.estimates["bertscore_f1"].reason == reason
