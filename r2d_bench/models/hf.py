@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import BaseModel, Field
 
-from r2d_bench.errors import UserError
+from r2d_bench.errors import MissingDependencyError, UserError
 from r2d_bench.models.base import Capabilities, Identity, Model
 from r2d_bench.models.base import Params as BaseParams
 from r2d_bench.models.hf_batches import in_batches
@@ -68,8 +69,15 @@ class HF(Model):
 
     @classmethod
     def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
-        """Find the checkpoint called `name` (see `find_weights`); nothing is loaded yet."""
-        return cls(find_weights(name), cast("HFParams", params))
+        """Find the checkpoint called `name` (see `find_weights`); nothing is loaded yet.
+
+        Raises:
+            UserError: no such checkpoint, or no transformers to load it with.
+        """
+        weights = find_weights(name)
+        if any(importlib.util.find_spec(engine) is None for engine in ("torch", "transformers")):
+            raise MissingDependencyError(f"hf:{weights.name}", "hf")
+        return cls(weights, cast("HFParams", params))
 
     @cached_property
     def identity(self) -> Identity:
