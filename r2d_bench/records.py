@@ -112,6 +112,7 @@ class Request:
         method: how the label is had; `FREE` for a stage without one.
         candidates: the label words to choose from, for `CONSTRAINED` and `SCORED`.
         options: the labels of this example, for models that read no prompt (baselines).
+        json_schema: the JSON schema (as JSON text) of the object that the stage asks for, else None.
     """
 
     example_id: str
@@ -123,13 +124,14 @@ class Request:
     method: LabelMethod = LabelMethod.FREE
     candidates: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    json_schema: str | None = None
     content: str = field(init=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
         prompt = self.prompt if isinstance(self.prompt, str) else [[m.role, m.content] for m in self.prompt]
         asked = [self.stage, prompt, self.max_new_tokens, self.max_input_tokens, self.method, self.candidates]
-        content = digest([*asked, self.options], 32)
+        content = digest([*asked, self.options, self.json_schema], 32)
         object.__setattr__(self, "content", content)
         object.__setattr__(
             self,
@@ -160,6 +162,9 @@ class Response:
         cut_tokens: prompt tokens that were cut because the prompt was too long.
         scores: natural-log probability of each candidate label (`SCORED` only).
         served_model: the model that an API says has answered.
+        cost: what the answer cost, in US dollars, where a price is known.
+        remarks: what a reader should know of how it came about (a parameter that had no effect, …); counted
+            per run.
     """
 
     text: str
@@ -170,6 +175,8 @@ class Response:
     cut_tokens: int = 0
     scores: Mapping[str, float] | None = None
     served_model: str | None = None
+    cost: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

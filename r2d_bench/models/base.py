@@ -71,7 +71,7 @@ class Capabilities:
         text, chat: the kinds of prompt it takes.
         methods: the label methods it offers.
         rationale: False where it never writes one (label-only); its rationale stages are skipped.
-        local: False where requests leave the machine.
+        endpoint: base URL that requests are sent to; None where they stay in this process.
         pure: equal content gives equal answers, so that identical requests are sent once.
         default_protocol: the protocol that fits it unless the user names one.
     """
@@ -80,7 +80,7 @@ class Capabilities:
     chat: bool = False
     methods: frozenset[LabelMethod] = frozenset({LabelMethod.FREE})
     rationale: bool = True
-    local: bool = True
+    endpoint: str | None = None
     pure: bool = True
     default_protocol: str = "direct"
 

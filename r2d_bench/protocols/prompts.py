@@ -110,6 +110,7 @@ class StagePrompts:
             method=self._method,
             candidates=candidates,
             options=self._task.labels.labels(example.options),
+            json_schema=self._stage.output.json_schema,
         )
 
 

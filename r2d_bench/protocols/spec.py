@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal, Self
 
@@ -57,6 +58,19 @@ class Output(_Part):
             if not {"label", "rationale"} & set(groups):
                 raise ValueError("the regex needs a group (?P<label>…) or (?P<rationale>…)")
         return self
+
+    @property
+    def json_schema(self) -> str | None:
+        """The JSON schema (as text) of the object that is asked for; reasoning stands before the label.
+
+        Labels are no enumeration in it: a label that is had freely must be able to miss.
+        """
+        if self.json_object is None:
+            return None
+        keys = [key for key in (self.json_object.rationale, self.json_object.label) if key is not None]
+        properties = {key: {"type": "string"} for key in keys}
+        schema = {"type": "object", "properties": properties, "required": keys, "additionalProperties": False}
+        return json.dumps(schema)
 
     @property
     def gives(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from r2d_bench.protocols.registry import load_protocol
 from r2d_bench.protocols.spec import Protocol
 from r2d_bench.records import Json, LabelMethod, digest
 from r2d_bench.tasks.labels import PARSER
+from r2d_bench.tasks.privacy import check_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,6 +136,7 @@ def plan_run(
     can = model.capabilities
     chosen = _choose_protocol(model, protocol, label_method)
     title = model.identity.title
+    check_endpoint(task.spec, can.endpoint, title)
     if chosen.chat and not can.chat:
         raise UserError(f"protocol {chosen.name} needs a chat model, which {title} is not; try r2d, dss or sft")
     if label_method not in can.methods:

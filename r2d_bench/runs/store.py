@@ -201,12 +201,13 @@ class RunStore:
 
 def _plain(response: Response) -> dict[str, Json]:
     values = {name: getattr(response, name) for name in _FIELDS}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def _response(line: dict[str, Json]) -> Response:
     values = {key: value for key, value in line.items() if key not in _HEAD}
     values["finish"] = Finish(values["finish"])
+    values["remarks"] = tuple(values.get("remarks", ()))
     return Response(**values)
 
 

@@ -185,7 +185,10 @@ class Annotation(_Part):
 
 
 class TaskSpec(_Part):
-    """A whole `task.yaml`. An edit that can change a number raises `version`."""
+    """A whole `task.yaml`. An edit that can change a number raises `version`.
+
+    `endpoints` are the URLs that texts of a task which is not public may be sent to.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     version: int = Field(ge=1)
@@ -198,6 +201,7 @@ class TaskSpec(_Part):
     citation: str = ""
     homepage: str = ""
     superseded_by: str | None = None
+    endpoints: tuple[str, ...] = ()
     source: Source
     fields: Fields
     label: Labels
