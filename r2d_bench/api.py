@@ -39,6 +39,9 @@ class _Silent(Reporter):
     def scoring(self) -> None:
         """The run's answers are being scored."""
 
+    def left_out(self, spec: str, why: str) -> None:
+        """A model of the board's panel does not fit a task."""
+
 
 def run(
     models: Sequence[str | dict[str, Json]],

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from r2d_bench.errors import UserError
+from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.job import ModelJob
 from r2d_bench.leaderboard.board import load_board
 from r2d_bench.leaderboard.build import build, check_out
+from r2d_bench.models.cards import ModelCard, NamedModel, load_models
 from r2d_bench.models.registry import make_model, parse_spec
-from r2d_bench.runs.execute import Outcome, Progress, execute
+from r2d_bench.runs.budget import Budget
+from r2d_bench.runs.execute import Outcome, Progress, Sitting, execute
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.selection import Selection, select, union
 from r2d_bench.runs.setup import RunSetup, plan_run
@@ -43,6 +45,9 @@ class Reporter(Progress, Protocol):
     def scoring(self) -> None:
         """The run's answers are being scored."""
 
+    def left_out(self, spec: str, why: str) -> None:
+        """A model of the board's panel does not fit a task."""
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -53,7 +58,8 @@ class PlannedRun:
     setup: RunSetup
     selection: Selection
     store: RunStore
-    note: str | None = None
+    probes: tuple[str, ...]
+    card: ModelCard
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class Report:
         return sum(run.outcome.incomplete for run in self.finished)
 
     @property
+    def stopped(self) -> str | None:
+        """The limit of the budget that ended the job early, in words."""
+        return next((run.outcome.stopped for run in self.finished if run.outcome.stopped), None)
+
+    @property
     def failures(self) -> Counter[str]:
         """Why requests failed, over all runs, commonest first."""
         return sum((run.outcome.failures for run in self.finished), Counter())
@@ -97,13 +108,15 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     """
     board = load_board(job.board)
     _check_folders(job)
-    planned = plan(job)
+    planned = plan(job, reporter)
     options = ScoreOptions(bertscore=job.bertscore or board.bertscore, paper=job.paper, seed=job.seed)
     scorers, report = Scorers(), Report()
+    budget = Budget(job.max_requests, job.max_cost)
     for number, run in enumerate(planned, 1):
         reporter.run_started(number, len(planned), run.setup, run.selection)
+        sitting = Sitting(run.selection, run.probes, budget, run.card.model_dump(exclude_none=True))
         with closing(run.model):
-            outcome = execute(run.task, run.model, run.setup, run.selection, run.store, reporter, note=run.note)
+            outcome = execute(run.task, run.model, run.setup, sitting, run.store, reporter)
         reporter.scoring()
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
@@ -113,20 +126,34 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     return report
 
 
-def plan(job: Job) -> list[PlannedRun]:
+def plan(job: Job, reporter: Reporter) -> list[PlannedRun]:
     """Return every run of the job, checked: tasks loaded, models found, baselines fitted, no weights loaded.
+
+    A model of the board's panel that does not fit a task is left out, and the reporter is told why.
 
     Raises:
         UserError: the first thing that cannot work.
     """
     planned: dict[str, PlannedRun] = {}
+    names = _named_models(job)
     for task in load_tasks(job.tasks, job.data, _task_dirs(job)):
         for wanted in _models(job, task):
-            run = _plan_one(job, task, wanted)
-            if (twin := planned.get(run.store.name)) is not None:  # the same run, asked for twice
-                run = replace(run, selection=union(task.examples(), [twin.selection, run.selection]))
-            planned[run.store.name] = run
+            for seed in job.seeds or (job.seed,):
+                _add(planned, _plan_one(job, task, wanted, names, seed))
+        for wanted in load_board(job.board).panel if job.panel else ():
+            try:
+                _add(planned, _plan_one(job, task, wanted, names, job.seed))
+            except UserError as error:
+                reporter.left_out(wanted.spec, str(error))
     return list(planned.values())
+
+
+def _add(planned: dict[str, PlannedRun], run: PlannedRun) -> None:
+    """Add a run; one that was asked for already is made once, for all that is asked of it."""
+    if (twin := planned.get(run.store.name)) is not None:
+        selection = union(run.task.examples(), [twin.selection, run.selection])
+        run = replace(run, selection=selection, card=twin.card)
+    planned[run.store.name] = run
 
 
 def load_tasks(names: Sequence[str], data: Mapping[str, str], task_dirs: Sequence[Path]) -> list[Task]:
@@ -143,8 +170,19 @@ def _models(job: Job, task: Task) -> list[ModelJob]:
     return [*job.models, *own]
 
 
-def _plan_one(job: Job, task: Task, wanted: ModelJob) -> PlannedRun:
-    model = make_model(parse_spec(wanted.spec), task=task, seed=job.seed)
+def _named_models(job: Job) -> dict[str, NamedModel]:
+    path = Path(job.models_file or "models.yaml")
+    return load_models(path) if job.models_file or path.is_file() else {}
+
+
+def _plan_one(job: Job, task: Task, wanted: ModelJob, names: Mapping[str, NamedModel], seed: int) -> PlannedRun:
+    spec, card = wanted.spec, ModelCard()
+    if ":" not in spec:
+        if spec not in names:
+            known = did_you_mean(spec, names) if names else " (there is no models.yaml)"
+            raise UserError(f"model '{spec}': neither KIND:NAME, such as hf:./my-t5, nor a name of models.yaml{known}")
+        spec, card = names[spec].spec, names[spec].card
+    model = make_model(parse_spec(spec), task=task, seed=seed)
     splits = task.splits()
     model.fit(splits.get("train", []), splits.get("validation", []))
     setup = plan_run(
@@ -153,11 +191,34 @@ def _plan_one(job: Job, task: Task, wanted: ModelJob) -> PlannedRun:
         protocol=wanted.protocol,
         label_method=wanted.label_method,
         max_new_tokens=wanted.max_new_tokens,
-        seed=job.seed,
+        shots=wanted.shots if wanted.shots is not None else job.shots,
+        seed=seed,
     )
     part = wanted if wanted.limit is not None or wanted.ids is not None else job
-    selection = select(task.examples(), limit=part.limit, ids=part.ids)
-    return PlannedRun(task, model, setup, selection, RunStore(Path(job.runs) / setup.folder), wanted.note)
+    return PlannedRun(
+        task,
+        model,
+        setup,
+        selection=select(task.examples(), limit=part.limit, ids=part.ids),
+        store=RunStore(Path(job.runs) / setup.folder),
+        probes=_probes(job.probes, setup),
+        card=card.model_copy(update={"note": wanted.note or card.note}),
+    )
+
+
+def _probes(asked: Sequence[str], setup: RunSetup) -> tuple[str, ...]:
+    """Return the probes of a run; a protocol without the probe asked for is not asked, unless none has that name.
+
+    Raises:
+        UserError: the protocol has probes, but none of that name.
+    """
+    known = [probe.name for probe in setup.probes]
+    for name in asked:
+        if known and name not in known and name != "all":
+            raise UserError(
+                f"--probes: protocol {setup.protocol.name} has no probe '{name}'{did_you_mean(name, known)}"
+            )
+    return tuple(known) if "all" in asked else tuple(name for name in known if name in asked)
 
 
 def _task_dirs(job: Job) -> list[Path]:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from r2d_bench.records import LabelMethod
 from r2d_bench.tasks.spec import BertScore
@@ -19,12 +28,13 @@ class ModelJob(_Part):
     """One model of a job, and how it is run.
 
     Attributes:
-        spec: `kind:name[,key=value…]`.
+        spec: `kind:name[,key=value…]`, or a name of `models.yaml`.
         protocol: a protocol's name or file; the model's own default where absent.
         label_method: free, constrained or scored.
         limit: so many examples, the labels in proportion; the job's where absent.
         ids: exactly these examples; the job's where absent.
         max_new_tokens: stage → budget.
+        shots: training examples in front of every prompt; the job's where absent.
         note: what a reader must know of this row, shown wherever its figures stand.
     """
 
@@ -34,7 +44,16 @@ class ModelJob(_Part):
     limit: int | None = Field(default=None, ge=1)
     ids: tuple[str, ...] | None = None
     max_new_tokens: dict[str, PositiveInt] = Field(default_factory=dict)
+    shots: int | None = Field(default=None, ge=0)
     note: str | None = None
+
+
+def _short_form(models: Any) -> Any:  # noqa: ANN401 - unchecked input
+    """Let a bare spec stand for a model run with the defaults."""
+    return [{"spec": m} if isinstance(m, str) else m for m in models] if isinstance(models, list | tuple) else models
+
+
+ModelJobs = Annotated[tuple[ModelJob, ...], BeforeValidator(_short_form)]
 
 
 class Job(_Part):
@@ -50,12 +69,18 @@ class Job(_Part):
         runs: folder of the run folders.
         site: folder of the page; None (in a file: `none`) builds none.
         board: the leaderboard that the page shows.
+        panel: also run the board's panel of baselines, as far as it fits each task.
+        models_file: names for models and what is known of them; `models.yaml` beside the command by default.
         bertscore: encoder that stands in for the board's and the tasks'.
         paper: also compute the figures as the paper's released code does.
         seed: seed of everything that draws.
+        seeds: run everything once for each of these seeds instead.
+        shots: so many training examples in front of every prompt, drawn with the seed.
+        probes: probes that are asked too; `all` stands for all of the protocol's.
+        max_requests, max_cost: stop cleanly when so many requests were sent, or US dollars spent.
     """
 
-    models: tuple[ModelJob, ...] = ()
+    models: ModelJobs = ()
     tasks: tuple[str, ...] = Field(min_length=1)
     data: dict[str, str] = Field(default_factory=dict)
     task_dirs: tuple[str, ...] = ()
@@ -65,17 +90,16 @@ class Job(_Part):
     runs: str = "runs"
     site: str | None = "site"
     board: str = "main"
+    panel: bool = False
+    models_file: str | None = None
     bertscore: BertScore | None = None
     paper: bool = True
     seed: int = Field(default=0, ge=0)
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _short_form(cls, models: Any) -> Any:  # noqa: ANN401 - unchecked input
-        """A bare spec stands for a model run with the defaults."""
-        return (
-            [{"spec": m} if isinstance(m, str) else m for m in models] if isinstance(models, list | tuple) else models
-        )
+    seeds: tuple[NonNegativeInt, ...] = ()
+    shots: int = Field(default=0, ge=0)
+    probes: tuple[str, ...] = ()
+    max_requests: int | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0)
 
     @field_validator("site", mode="before")
     @classmethod
@@ -85,7 +109,7 @@ class Job(_Part):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.models and not self.baselines:
+        if not self.models and not self.baselines and not self.panel:
             raise ValueError("no model given: name one (hf:./my-t5, baseline:majority, …) or ask for the baselines")
         known = {*self.tasks, *(Path(task).resolve().name for task in self.tasks)}
         for name in self.data:

@@ -192,7 +192,8 @@ class Prediction:
     """What a model said of one example, after parsing.
 
     `unscored` gives the reason why there is no answer at all (then nothing is scored). A
-    refused, empty or truncated answer is the model's own and is scored.
+    refused, empty or truncated answer is the model's own and is scored. `probes` holds label and status of each
+    probe that was asked.
     """
 
     example_id: str
@@ -204,6 +205,7 @@ class Prediction:
     scores: Mapping[str, float] | None = None
     input_cut: bool = False
     output_cut: bool = False
+    probes: Mapping[str, tuple[str | None, LabelStatus]] = field(default_factory=dict)
     unscored: str | None = None
 
 

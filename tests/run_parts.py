@@ -1,14 +1,14 @@
-"""A task on disk with train and test rows, and the pieces that tests of runs need around it."""
+"""A task on disk with train and test rows, and the pieces that tests of runs and of their verbs need around it."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model
 from r2d_bench.models.registry import make_model, parse_spec
 from r2d_bench.records import LabelMethod, Response
-from r2d_bench.runs.execute import Outcome, Progress, execute
+from r2d_bench.runs.execute import Outcome, Progress, Sitting, execute
 from r2d_bench.runs.selection import select
 from r2d_bench.runs.setup import RunSetup, plan_run
 from r2d_bench.runs.store import RunStore
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from r2d_bench.records import Failure, Request
+    from r2d_bench.records import Failure, Json, Request
 
 # Labels that YAML, CSV readers and pandas like to turn into something else.
 LABELS = ("yes", "no", "None", "NA")
@@ -122,5 +122,15 @@ def carry_out(
         model.fit(task.splits().get("train", []), [])
     setup = setup or plan_run(task, model)
     store = RunStore(runs / setup.folder)
-    outcome = execute(task, model, setup, select(task.examples(), limit=limit), store, Quiet())
+    outcome = execute(task, model, setup, Sitting(select(task.examples(), limit=limit)), store, Quiet())
     return store, outcome
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Json:
+        return json.loads(self.out)

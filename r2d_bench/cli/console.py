@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from r2d_bench.benchmark import Report
+    from r2d_bench.estimate import RunEstimate
     from r2d_bench.records import Json
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
@@ -84,6 +85,21 @@ def show_report(report: Report, *, as_json: bool) -> None:
     show_scores([(run.setup, run.folder, run.scores) for run in report.finished], as_json=False)
     if report.page is not None:
         say(f"page: {report.page.resolve()}")
+
+
+def show_estimates(estimates: Sequence[RunEstimate], *, as_json: bool) -> None:
+    """Print what a job would ask and cost."""
+    if as_json:
+        say_json([estimate.as_json() for estimate in estimates])
+        return
+    rows = []
+    for one in estimates:
+        stages = ", ".join(f"{stage} {count}" for stage, count in one.requests.items())
+        cost = f"{one.cost:.2f} ({one.price_source})" if one.cost is not None else "–"
+        seconds = f"{one.seconds:.0f} s" if one.seconds is not None else "–"
+        rows.append([one.run, stages, str(one.stored), str(one.input_tokens), str(one.output_tokens), cost, seconds])
+    head = ["run", "requests", "stored", "input tokens, about", "output tokens, at most", "US$, at most", "time"]
+    show_table(head, rows, "nothing was asked (--dry-run)")
 
 
 @contextmanager
@@ -158,6 +174,9 @@ class Lines(Reporter):
     def scoring(self) -> None:
         self._write("  scoring")
 
+    def left_out(self, spec: str, why: str) -> None:
+        self._write(f"left out of the panel: {spec}: {why}")
+
     def stage(self, name: str, *, total: int, stored: int) -> None:
         self._pace, self._name, self._told = _Pace(total, stored), name, (0, time.monotonic())
         kept = f", {stored} answered before" if stored else ""
@@ -189,6 +208,9 @@ class Bars(Reporter):
 
     def scoring(self) -> None:
         self._progress.console.print("  scoring", markup=False)
+
+    def left_out(self, spec: str, why: str) -> None:
+        self._progress.console.print(f"left out of the panel: {spec}: {why}", markup=False, highlight=False)
 
     def stage(self, name: str, *, total: int, stored: int) -> None:
         if self._task is not None:

@@ -20,7 +20,8 @@ EXAMPLES = """\
   r2d-bench run hf:./my-t5 baseline:majority -t triage
   r2d-bench run hf:./my-t5 -t triage -t pubmedqa --data pubmedqa=./pubmedqa
   r2d-bench run hf:org/chat-model -t triage --label-method scored --limit 60
-  r2d-bench run --config job.yaml
+  r2d-bench run hf:./my-t5 -t triage --board main --probes all
+  r2d-bench run --config job.yaml --dry-run
 the same command again goes on where it stopped
 """
 
@@ -44,28 +45,48 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only N examples, labels in proportion; stamped partial")
     parser.add_argument("--ids", metavar="ID,…|FILE", help="only these examples (a file: one id a line)")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that draws (default: 0)")
+    parser.add_argument("--seeds", metavar="N,…", help="run everything once for each seed")
+    parser.add_argument("--shots", type=int, metavar="K", help="K training examples in front of every prompt")
+    parser.add_argument("--probes", metavar="NAME,…|all", help="also ask these probes of the protocol")
+    parser.add_argument("--dry-run", action="store_true", help="tell requests, tokens, cost and time; ask nothing")
+    parser.add_argument("--max-requests", type=int, metavar="N", help="stop cleanly after N requests")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="stop cleanly when so much is spent")
+    parser.add_argument(
+        "--models-file", metavar="FILE", help="names for models (default: models.yaml, if there is one)"
+    )
     options.add_data(parser)
     options.add_task_dir(parser)
     parser.add_argument("--runs", metavar="DIR", help="folder of the run folders (default: runs)")
     parser.add_argument("--site", metavar="DIR", help="folder of the page (default: site)")
     parser.add_argument("--no-page", action="store_true", help="build no page")
-    parser.add_argument("--board", metavar="NAME", help="the leaderboard that the page shows (default: main)")
+    parser.add_argument("--board", metavar="NAME", help="the leaderboard of the page; its baseline panel is run too")
     options.add_bertscore(parser)
     options.add_json(parser)
 
 
 def main(args: Namespace) -> int:
     """Run the job."""
-    from r2d_bench.benchmark import benchmark
-    from r2d_bench.cli.console import make_reporter, show_report
+    from r2d_bench.benchmark import benchmark, plan
+    from r2d_bench.cli.console import make_reporter, show_estimates, show_report
     from r2d_bench.errors import IncompleteRunError
+    from r2d_bench.estimate import estimate
 
     job = job_of(args)
     with make_reporter() as reporter:
-        report = benchmark(job, reporter)
+        if args.dry_run:
+            estimates = estimate(plan(job, reporter), Path(job.runs), job.probes)
+        else:
+            report = benchmark(job, reporter)
+    if args.dry_run:
+        show_estimates(estimates, as_json=args.json)
+        return 0
     show_report(report, as_json=args.json)
     if report.incomplete:
         again = shlex.join(["r2d-bench", *sys.argv[1:]])
+        if report.stopped:
+            raise IncompleteRunError(
+                f"stopped at {report.stopped}, {report.incomplete} examples wait; go on with: {again}"
+            )
         reasons = ", ".join(f"{reason}: {count} requests" for reason, count in report.failures.most_common())
         raise IncompleteRunError(f"{report.incomplete} examples have no answer ({reasons}); go on with: {again}")
     return 0
@@ -109,7 +130,14 @@ def _given(args: Namespace) -> dict[str, Json]:
         "runs": args.runs,
         "site": args.site,
         "board": args.board,
+        "panel": True if args.board else None,
+        "models_file": args.models_file,
         "seed": args.seed,
+        "seeds": _words(args.seeds),
+        "shots": args.shots,
+        "probes": _words(args.probes),
+        "max_requests": args.max_requests,
+        "max_cost": args.max_cost,
         "bertscore": bertscore.model_dump() if bertscore else None,
     }
     given = {key: value for key, value in values.items() if value not in (None, [], {})}
@@ -138,6 +166,10 @@ def _how(args: Namespace) -> dict[str, Json]:
         "max_new_tokens": max_tokens_of(args.max_new_tokens) or None,
     }
     return {key: value for key, value in how.items() if value is not None}
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def _ids(text: str | None) -> list[str] | None:

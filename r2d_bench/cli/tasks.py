@@ -1,4 +1,4 @@
-"""`tasks list | show | validate`."""
+"""`tasks list | show | validate | new`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r2d_bench.cli import options
+from r2d_bench.cli import options, tasks_new
 
 if TYPE_CHECKING:
     import argparse
     from argparse import Namespace
 
+    from r2d_bench.protocols.outputs import StageOutput
     from r2d_bench.records import Example, Json
     from r2d_bench.tasks.task import Task
 
@@ -21,6 +22,7 @@ EXAMPLES = """\
   r2d-bench tasks show triage
   r2d-bench tasks show pubmedqa --data pubmedqa=./pubmedqa --protocol zero_shot
   r2d-bench tasks validate ./my-task
+  r2d-bench tasks new --from notes.csv
 """
 
 
@@ -28,7 +30,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "tasks", "Look at tasks and check them.", _list, EXAMPLES)
     parser.set_defaults(json=False, task_dir=[])
-    kinds = parser.add_subparsers(metavar="list|show|validate")
+    kinds = parser.add_subparsers(metavar="list|show|validate|new")
     listing = options.add_verb(kinds, "list", "List the tasks at hand.", _list, EXAMPLES)
     show = options.add_verb(
         kinds, "show", "Show a task: label counts, text lengths, the prompts of one example.", _show, EXAMPLES
@@ -48,6 +50,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     for one in (listing, show, validate):
         options.add_task_dir(one)
         options.add_json(one)
+    tasks_new.add_parser(kinds, describe=_describe, say_splits=_say_splits)
 
 
 def _load(args: Namespace) -> Task:
@@ -179,9 +182,9 @@ def _show(args: Namespace) -> int:
 
 def _prompts(task: Task, example: Example, name: str) -> dict[str, str]:
     """Return the exact prompts of an example; outputs of earlier stages are shown as the gold ones would be."""
-    from r2d_bench.protocols.outputs import StageOutput
     from r2d_bench.protocols.prompts import StagePrompts
     from r2d_bench.protocols.registry import load_protocol
+    from r2d_bench.protocols.shots import gold_output
     from r2d_bench.records import LabelMethod
 
     protocol = load_protocol(name)
@@ -191,7 +194,6 @@ def _prompts(task: Task, example: Example, name: str) -> dict[str, str]:
         prompts = StagePrompts(task, protocol, stage, method=LabelMethod.FREE, max_new_tokens=stage.max_new_tokens)
         prompt = prompts.request(example, outputs).prompt
         shown[stage.name] = prompt if isinstance(prompt, str) else "\n".join(f"[{m.role}] {m.content}" for m in prompt)
-        gold = example.references[0] if example.references else ""
-        text = gold if stage.output.gives == {"rationale"} else str(example.gold)
-        outputs[stage.name] = StageOutput(text, label=example.gold, label_text=example.gold, rationale=gold)
+        if stage is not protocol.stages[-1]:
+            outputs[stage.name] = gold_output(task, protocol, stage, example)
     return shown

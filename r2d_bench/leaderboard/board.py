@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from r2d_bench import content
 from r2d_bench.documents import load
 from r2d_bench.errors import UserError
+from r2d_bench.job import ModelJobs
 from r2d_bench.metrics.registry import lookup
 from r2d_bench.tasks.spec import BertScore
 
@@ -29,6 +30,7 @@ class Board(BaseModel):
         tasks: names of the tasks it shows, in this order; empty: every task that runs were made on.
         columns: metrics of the tables; each task's primary metric stands in front of them.
         bertscore: the encoder that all runs of the board are scored with; None leaves it to the tasks.
+        panel: models that `run --board` adds to one's own: baselines, zero-shot models.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,7 @@ class Board(BaseModel):
     tasks: tuple[str, ...] = ()
     columns: tuple[str, ...] = Field(default=COLUMNS, min_length=1)
     bertscore: BertScore | None = None
+    panel: ModelJobs = ()
 
     @field_validator("columns")
     @classmethod

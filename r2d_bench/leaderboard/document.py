@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from r2d_bench.leaderboard.board import Board
+from r2d_bench.models.cards import ModelCard
 from r2d_bench.records import Json
 
 SCHEMA = 1
@@ -107,7 +108,7 @@ class Stamp(_Part):
 class Sittings(_Part):
     """When and with which versions the model was asked.
 
-    `last` is a date (UTC), `seconds` the sum of all sittings, `note` what the newest noted one says of the row.
+    `last` is a date (UTC), `seconds` the sum of all sittings, `card` what the newest one knows of the model.
     """
 
     count: int
@@ -115,7 +116,9 @@ class Sittings(_Part):
     seconds: float
     data: tuple[str, ...]
     versions: dict[str, str]
-    note: str | None = None
+    card: ModelCard
+    tokens: dict[str, int]
+    cost: float
 
 
 class Scoring(_Part):
@@ -150,6 +153,9 @@ class Row(_Part):
     max_new_tokens: dict[str, int]
     no_rationale: str | None
     seed: int
+    shots: int
+    remarks: dict[str, int]
+    served_models: dict[str, int]
     prompt_digest: str
     selection: Stamp
     answered: int

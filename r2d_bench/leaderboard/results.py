@@ -28,6 +28,7 @@ from r2d_bench.leaderboard.examples import count_examples
 from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
 from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.base import Identity
+from r2d_bench.models.cards import ModelCard
 from r2d_bench.runs.scoring import SCORES_SCHEMA
 from r2d_bench.runs.store import find_runs
 from r2d_bench.tasks.spec import TaskSpec
@@ -212,6 +213,9 @@ def _row(run: _Run, *, texts: bool) -> Row:
         max_new_tokens=dict(setup.max_new_tokens),
         no_rationale=setup.no_rationale,
         seed=setup.seed,
+        shots=len(setup.shots),
+        remarks=scores["remarks"],
+        served_models=scores["served_models"],
         prompt_digest=setup.prompt_digest,
         selection=Stamp(**selection),
         answered=scores["answered"],
@@ -268,5 +272,7 @@ def _sittings(sittings: Sequence[Mapping[str, Json]]) -> Sittings:
         seconds=round(sum(s.get("seconds") or 0.0 for s in sittings), 3),
         data=tuple(sorted({" ".join(filter(None, (s["data"]["source"], s["data"]["commit"]))) for s in sittings})),
         versions={package: ", ".join(found) for package, found in sorted(versions.items())},
-        note=next((s["note"] for s in reversed(sittings) if s.get("note")), None),
+        card=ModelCard(**next((s["card"] for s in reversed(sittings) if s["card"]), {})),
+        tokens={kind: sum(s.get("tokens", {}).get(kind, 0) for s in sittings) for kind in ("input", "output")},
+        cost=round(sum(s.get("cost") or 0.0 for s in sittings), 6),
     )

@@ -77,6 +77,8 @@ class Columns:
         no_label: why this run has no labels at all (a protocol that elicits none), else None.
         no_rationale: why this run has no rationales at all, else None.
         ordinal: the label set is ordered, most urgent first.
+        probes: probe → label per example; a probe that was not asked has no entry. A tuple says that it was asked
+            of this example (its label may be None: no valid one), None that it was not.
     """
 
     ids: Sequence[str]
@@ -93,6 +95,7 @@ class Columns:
     no_label: str | None = None
     no_rationale: str | None = None
     ordinal: bool = False
+    probes: Mapping[str, Sequence[tuple[str | None] | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -85,6 +85,15 @@ class Capabilities:
     default_protocol: str = "direct"
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars a token of input and of output, and where they come from."""
+
+    input: float
+    output: float
+    source: str
+
+
 class Params(BaseModel):
     """Base of an adapter's parameters (`kind:name,key=value`); unknown keys are refused."""
 
@@ -138,6 +147,10 @@ class Model(ABC):
         The probability is of the whole candidate and the end-of-text behind it, given the prompt.
         """
         raise UserError(f"{self.identity.title} cannot score {len(requests)} labels: use --label-method free")
+
+    def prices(self) -> Prices | None:
+        """Return what tokens cost; None where nothing is paid, or no price is known."""
+        return None
 
     def fit(self, train: Sequence[Example], validation: Sequence[Example]) -> None:  # noqa: B027
         """Learn from the task's own training split, before the identity is taken; most models do not."""

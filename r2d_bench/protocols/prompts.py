@@ -2,7 +2,10 @@
 
 Prompts know these names: `input` (the example's text), `labels` (list of `word` and `title`; empty for open label
 spaces), `options`, `task` (`title`, `instruction`, `input_name`, `rationale_hint`), `fields` (the source row) and
-`outputs.<stage>` of earlier stages (`text`, `label`, `rationale`).
+`outputs.<stage>` of earlier stages (`text`, `label`, `rationale`). Probes also know `gold` (`label`, `rationale`).
+
+Few-shot examples stand in front: in a chat as turns of their own behind the system turn, in a text prompt each as
+prompt, newline, answer, empty line.
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
+from r2d_bench.protocols.shots import gold_output
 from r2d_bench.records import Json, LabelMethod, Message, Request
 from r2d_bench.templates import Prompt, reaches_into
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from r2d_bench.protocols.outputs import StageOutput
     from r2d_bench.protocols.spec import Protocol, Stage
@@ -52,10 +56,20 @@ class StagePrompts:
     """The compiled prompts of one stage for one task."""
 
     def __init__(
-        self, task: Task, protocol: Protocol, stage: Stage, *, method: LabelMethod, max_new_tokens: int
+        self,
+        task: Task,
+        protocol: Protocol,
+        stage: Stage,
+        *,
+        method: LabelMethod,
+        max_new_tokens: int,
+        shots: Sequence[Example] = (),
     ) -> None:
         self._task = task
+        self._protocol = protocol
         self._label_map = protocol.label_map
+        self._shots = shots
+        self._probe = stage in protocol.probes
         self._stage = stage
         self._method = stage_method(stage, method)
         self._max_new_tokens = max_new_tokens
@@ -82,28 +96,15 @@ class StagePrompts:
         Raises:
             UserError: the template uses a name that prompts do not have, or the label method does not fit the task.
         """
-        context: dict[str, Json] = {
-            "input": example.input,
-            "labels": self._labels(example) if self._passes else [],
-            "options": list(example.options),
-            "task": self._task_words,
-            "fields": example.fields,
-            "outputs": {name: _visible(output) for name, output in outputs.items()},
-        }
         candidates: tuple[str, ...] = ()
         if self._method is not LabelMethod.FREE:
             candidates = self._task.labels.candidates(example.options, self._label_map)
             if not candidates:
                 raise UserError(f"label method {self._method} needs candidate labels; task {self._task.name} is open")
-        prompt: str | tuple[Message, ...]
-        if self._text is not None:
-            prompt = self._text.render(context)
-        else:
-            prompt = tuple(Message(role, template.render(context)) for role, template in self._turns)
         return Request(
             example_id=example.id,
             stage=self._stage.name,
-            prompt=prompt,
+            prompt=self._prompt(example, outputs),
             input=example.input,
             max_new_tokens=self._max_new_tokens,
             max_input_tokens=self._stage.max_input_tokens,
@@ -112,6 +113,52 @@ class StagePrompts:
             options=self._task.labels.labels(example.options),
             json_schema=self._stage.output.json_schema,
         )
+
+    def _prompt(self, example: Example, outputs: Mapping[str, StageOutput]) -> str | tuple[Message, ...]:
+        context = self._context(example, outputs)
+        if self._text is not None:
+            return self._shot_text + self._text.render(context)
+        turns = [Message(role, template.render(context)) for role, template in self._turns]
+        if not self._shots:
+            return tuple(turns)
+        systems = sum(turn.role == "system" for turn in turns)
+        return (*turns[:systems], *self._shot_turns, *turns[systems:])
+
+    def _context(self, example: Example, outputs: Mapping[str, StageOutput]) -> dict[str, Json]:
+        context: dict[str, Json] = {
+            "input": example.input,
+            "labels": self._labels(example) if self._passes else [],
+            "options": list(example.options),
+            "task": self._task_words,
+            "fields": example.fields,
+            "outputs": {name: _visible(output) for name, output in outputs.items()},
+        }
+        if self._probe:
+            context["gold"] = {"label": example.gold, "rationale": example.references[0] if example.references else ""}
+        return context
+
+    @cached_property
+    def _shot_text(self) -> str:
+        shown = [(self._text.render(self._shot_context(s)), self._answer(s)) for s in self._shots if self._text]
+        return "".join(f"{prompt}\n{answer}\n\n" for prompt, answer in shown)
+
+    @cached_property
+    def _shot_turns(self) -> tuple[Message, ...]:
+        turns: list[Message] = []
+        for shot in self._shots:
+            context = self._shot_context(shot)
+            turns += [Message(role, template.render(context)) for role, template in self._turns if role != "system"]
+            turns.append(Message("assistant", self._answer(shot)))
+        return tuple(turns)
+
+    def _shot_context(self, shot: Example) -> dict[str, Json]:
+        earlier: dict[str, StageOutput] = {}
+        for stage in self._protocol.stages[: self._protocol.stages.index(self._stage)]:
+            earlier[stage.name] = gold_output(self._task, self._protocol, stage, shot)
+        return self._context(shot, earlier)
+
+    def _answer(self, shot: Example) -> str:
+        return gold_output(self._task, self._protocol, self._stage, shot).text
 
 
 def _visible(output: StageOutput) -> dict[str, str]:

@@ -140,6 +140,8 @@ class Protocol(_Part):
         label_map: a checkpoint's own label words → labels of the task.
         structured: the stages are answered by label and rationale directly, no prompt is read (baselines, replays).
         stages: in order; each sees the outputs of those before it.
+        probes: optional further stages that give a label alone (say, from the generated rationale); they see every
+            stage's output and the gold, extend a finished run, and are no part of its identity.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -150,21 +152,29 @@ class Protocol(_Part):
     structured: bool = False
     label_map: dict[str, str] = Field(default_factory=dict)
     stages: tuple[Stage, ...] = Field(min_length=1)
+    probes: tuple[Stage, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [stage.name for stage in self.stages]
+        self._check_stages()
+        for probe in self.probes:
+            if probe.output.whole != "label":
+                raise ValueError(f"probe {probe.name} should give the label alone (output: {{whole: label}})")
+        return self
+
+    def _check_stages(self) -> None:
+        names = [stage.name for stage in (*self.stages, *self.probes)]
         if len(set(names)) < len(names):
             raise ValueError("two stages have the same name")
         for what in ("label", "rationale"):
             if sum(what in stage.output.gives for stage in self.stages) > 1:
                 raise ValueError(f"two stages give a {what}")
-        for number, stage in enumerate(self.stages):
+        for number, stage in enumerate((*self.stages, *self.probes)):
+            earlier = names[: min(number, len(self.stages))]
             for path in (path for source in stage.sources for path in reaches_into(source, "outputs")):
-                known = not path or path[0] is None or path[0] in names[:number] or hasattr(dict, path[0])
+                known = not path or path[0] is None or path[0] in earlier or hasattr(dict, path[0])
                 if not known:
                     raise ValueError(f"stage {stage.name} uses outputs.{path[0]}, which is no earlier stage")
-        return self
 
     @property
     def gives(self) -> frozenset[str]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from r2d_bench.records import Failure, LabelMethod, Request, Response
+from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.predictions import Reader
 from r2d_bench.runs.provenance import hardware, now, versions
+from r2d_bench.tasks.privacy import check_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from r2d_bench.models.base import Answer, Model
-    from r2d_bench.records import Example
+    from r2d_bench.records import Json
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.runs.store import RunStore
@@ -46,81 +48,144 @@ class Outcome:
         failures: reason → requests that failed now.
         incomplete: examples that still lack an answer.
         seconds: how long it took.
+        stopped: the limit of the budget that ended it early, in words.
     """
 
     answered: int
     failures: Counter[str]
     incomplete: int
     seconds: float
+    stopped: str | None = None
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What one call of `execute` asks, beyond what the run is.
+
+    Attributes:
+        selection: the examples.
+        probes: names of the probes that are asked too.
+        budget: what may be spent; shared by the runs of a job.
+        card: what is known of the model (kept with the sitting, shown on pages).
+    """
+
+    selection: Selection
+    probes: Sequence[str] = ()
+    budget: Budget = field(default_factory=Budget)
+    card: Mapping[str, Json] = field(default_factory=dict)
 
 
 def execute(
-    task: Task,
-    model: Model,
-    setup: RunSetup,
-    selection: Selection,
-    store: RunStore,
-    progress: Progress,
-    *,
-    note: str | None = None,
+    task: Task, model: Model, setup: RunSetup, sitting: Sitting, store: RunStore, progress: Progress
 ) -> Outcome:
-    """Bring the run to completion for a selection, going on where it stopped; `note` is kept with the sitting.
+    """Bring the run to completion for a selection, going on where it stopped.
 
     Raises:
-        UserError: the folder is held by another process, or cannot be written.
+        UserError: the folder is held by another process, or cannot be written; or the model's endpoint may not see
+            the task.
     """
-    chosen = set(selection.ids)
-    examples = [example for example in task.examples(setup.split) if example.id in chosen]
+    check_endpoint(task.spec, model.capabilities.endpoint, model.identity.title)
+    selection = sitting.selection
     started = time.monotonic()
     with store.locked():
         store.create(setup)
-        sitting = {
-            "started": now(),
-            "finished": None,
-            "selection": selection.as_json() | {"ids": list(selection.ids)},
-            "data": {"source": task.provenance.kind, "commit": task.provenance.commit},
-            "versions": versions(),
-            "note": note,
-        }
-        store.add_sitting(sitting)
-        answered, failures, incomplete = _ask_all(task, model, setup, examples, store, progress)
+        store.add_sitting(
+            {
+                "started": now(),
+                "finished": None,
+                "selection": selection.as_json() | {"ids": list(selection.ids)},
+                "data": {"source": task.provenance.kind, "commit": task.provenance.commit},
+                "versions": versions(),
+                "probes": list(sitting.probes),
+                "card": dict(sitting.card),
+            }
+        )
+        asking = _Asking(task, model, setup, sitting, store.responses(), progress)
+        with store.writer() as write:
+            asking.ask_all(write)
         seconds = round(time.monotonic() - started, 3)
-        failed = failures.total()
-        store.update_sitting(finished=now(), seconds=seconds, answered=answered, failed=failed, hardware=hardware())
-    return Outcome(answered, failures, incomplete, seconds)
+        store.update_sitting(finished=now(), seconds=seconds, hardware=hardware(), **asking.spent())
+    stopped = sitting.budget.met() if asking.incomplete else None
+    return Outcome(asking.answered, asking.failures, len(asking.incomplete), seconds, stopped)
 
 
-def _ask_all(
-    task: Task,
-    model: Model,
-    setup: RunSetup,
-    examples: Sequence[Example],
-    store: RunStore,
-    progress: Progress,
-) -> tuple[int, Counter[str], int]:
-    """Ask every stage; return the answered requests, the failed ones by reason, and the incomplete examples."""
-    responses = store.responses()
-    reader = Reader(task, setup)
-    answered, failures = 0, Counter[str]()
-    with store.writer() as write:
-        for stage in setup.stages:
-            requests = [r for e in examples if (r := reader.request(stage.name, e, responses)) is not None]
-            waiting = [request for request in requests if request.key not in responses]
-            progress.stage(stage.name, total=len(requests), stored=len(requests) - len(waiting))
-            for request, said in _answers(model, waiting):
+class _Asking:
+    """One sitting under way: what it has got, lost and spent."""
+
+    def __init__(
+        self,
+        task: Task,
+        model: Model,
+        setup: RunSetup,
+        sitting: Sitting,
+        responses: dict[str, Response],
+        progress: Progress,
+    ) -> None:
+        chosen = set(sitting.selection.ids)
+        self._examples = [example for example in task.examples(setup.split) if example.id in chosen]
+        self._model = model
+        self._stages = [stage.name for stage in setup.stages]
+        self._stages += [probe.name for probe in setup.probes if probe.name in sitting.probes]
+        self._reader = Reader(task, setup, sitting.probes)
+        self._budget = sitting.budget
+        self._responses = responses
+        self._progress = progress
+        self._tokens: Counter[str] = Counter()
+        self._cost = 0.0
+        self.answered = 0
+        self.failures: Counter[str] = Counter()
+        self.incomplete: set[str] = set()
+
+    def ask_all(self, write: Callable[[Request, Response | Failure], None]) -> None:
+        """Ask every stage, a barrier between them; examples that lack an answer are left in `incomplete`."""
+        for name in self._stages:
+            requests = []
+            for example in self._examples:
+                request = self._reader.request(name, example, self._responses)
+                if request is not None:
+                    requests.append(request)
+                elif self._reader.waits(name, example):
+                    self.incomplete.add(example.id)
+            self._ask(name, requests, write)
+            self.incomplete |= {request.example_id for request in requests if request.key not in self._responses}
+
+    def _ask(
+        self, name: str, requests: Sequence[Request], write: Callable[[Request, Response | Failure], None]
+    ) -> None:
+        waiting = [request for request in requests if request.key not in self._responses]
+        self._progress.stage(name, total=len(requests), stored=len(requests) - len(waiting))
+        if self._budget.met():
+            return
+        with closing(_answers(self._model, waiting[: self._budget.left()])) as answers:
+            for request, said in answers:
                 answer = _encodable(said)
                 write(request, answer)
-                if isinstance(answer, Response):
-                    responses[request.key] = answer
-                    answered += 1
-                else:
-                    failures[answer.reason] += 1
-                progress.advance(failed=isinstance(answer, Failure))
-    incomplete = sum(reader.prediction(example, responses).unscored is not None for example in examples)
-    return answered, failures, incomplete
+                self._count(request, answer)
+                if self._budget.met():
+                    return
+
+    def _count(self, request: Request, answer: Response | Failure) -> None:
+        self._budget.add(answer)
+        self._progress.advance(failed=isinstance(answer, Failure))
+        if isinstance(answer, Failure):
+            self.failures[answer.reason] += 1
+            return
+        self._responses[request.key] = answer
+        self.answered += 1
+        self._tokens.update(input=answer.input_tokens or 0, output=answer.output_tokens or 0)
+        self._cost += answer.cost or 0.0
+
+    def spent(self) -> dict[str, Json]:
+        """Return what the sitting did and spent, for `run.json`. The cost is in US dollars, where prices are known."""
+        return {
+            "answered": self.answered,
+            "failed": self.failures.total(),
+            "tokens": dict(self._tokens),
+            "cost": round(self._cost, 6),
+        }
 
 
-def _answers(model: Model, requests: Sequence[Request]) -> Iterator[tuple[Request, Response | Failure]]:
+def _answers(model: Model, requests: Sequence[Request]) -> Generator[tuple[Request, Response | Failure], None, None]:
     """Yield every request with what came of it; requests with equal content are asked once where that is sound."""
     if not requests:
         return

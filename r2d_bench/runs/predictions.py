@@ -6,23 +6,33 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.protocols.outputs import StageOutput, read_output
 from r2d_bench.records import Finish, Prediction, RationaleStatus
+from r2d_bench.templates import reaches_into
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from r2d_bench.records import Example, Request, Response
+    from r2d_bench.protocols.spec import Stage
+    from r2d_bench.records import Example, LabelStatus, Request, Response
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.tasks.task import Task
 
 
 class Reader:
-    """Rebuilds requests and reads answers of one run; keeps what it has read of each example."""
+    """Rebuilds requests and reads answers of one run; keeps what it has read of each example.
 
-    def __init__(self, task: Task, setup: RunSetup) -> None:
+    Args:
+        task: the task.
+        setup: the run.
+        probes: names of the probes that are (or were) asked.
+    """
+
+    def __init__(self, task: Task, setup: RunSetup, probes: Collection[str] = ()) -> None:
         self._setup = setup
         self._labels = task.labels
         self._prompts = setup.prompts(task)
         self._stages = {stage.name: stage for stage in setup.stages}
+        self._probes = {probe.name: probe for probe in setup.probes if probe.name in probes}
+        self._needs_gold = {probe.name for probe in self._probes.values() if _uses_gold(probe)}
         self._read: dict[tuple[str, str], tuple[StageOutput, Response]] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
@@ -41,13 +51,19 @@ class Reader:
         return outputs
 
     def request(self, stage: str, example: Example, responses: Mapping[str, Response]) -> Request | None:
-        """Return the request of a stage; None where an earlier stage has no answer yet."""
+        """Return the request of a stage; None where an earlier stage has no answer yet, or a probe has no gold."""
+        if stage in self._needs_gold and not example.references:
+            return None
         earlier = self._earlier(stage, example, responses)
         if earlier is None:
             return None
         request = self._prompts[stage].request(example, earlier)
         self._keys[stage, example.id] = request.key
         return request
+
+    def waits(self, stage: str, example: Example) -> bool:
+        """Tell whether a stage that has no request waits for an earlier one (else it does not apply)."""
+        return not (stage in self._needs_gold and not example.references)
 
     def _output(
         self,
@@ -63,7 +79,8 @@ class Reader:
             if response is None:
                 return None
             vocabulary = self._labels.vocabulary(example.options, self._setup.protocol.label_map)
-            known = read_output(self._stages[stage].output, response, vocabulary), response
+            output = (self._stages | self._probes)[stage].output
+            known = read_output(output, response, vocabulary), response
             self._read[stage, example.id] = known
         return known
 
@@ -77,6 +94,7 @@ class Reader:
                 return Prediction(example.id, unscored=f"no answer in stage {name}")
             outputs[name] = read[0]
             answers.append(read[1])
+        probes = {name: self._probe(name, example, responses, outputs) for name in self._probes}
         label = next((o for o in outputs.values() if o.label_status is not None), None)
         rationale = next((o for o in outputs.values() if o.rationale_status is not RationaleStatus.ABSENT), None)
         return Prediction(
@@ -89,4 +107,18 @@ class Reader:
             scores=next((a.scores for a in answers if a.scores is not None), None),
             input_cut=any(answer.cut_tokens > 0 for answer in answers),
             output_cut=any(answer.finish is Finish.LENGTH for answer in answers),
+            probes={name: found for name, found in probes.items() if found is not None},
         )
+
+    def _probe(
+        self, name: str, example: Example, responses: Mapping[str, Response], outputs: Mapping[str, StageOutput]
+    ) -> tuple[str | None, LabelStatus] | None:
+        """Return label and status of a probe; None where it was not asked, or does not apply."""
+        if not self.waits(name, example):
+            return None
+        read = self._output(name, example, responses, outputs)
+        return None if read is None or read[0].label_status is None else (read[0].label, read[0].label_status)
+
+
+def _uses_gold(stage: Stage) -> bool:
+    return any(True for source in stage.sources for _ in reaches_into(source, "gold"))

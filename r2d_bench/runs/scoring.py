@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, labels, overlap, paper
+from r2d_bench.metrics import bertscore, labels, overlap, paper, probes
 from r2d_bench.metrics.base import Columns, Family
 from r2d_bench.models.weights import find_weights
 from r2d_bench.records import Estimate, Json, missing
@@ -18,9 +18,9 @@ from r2d_bench.runs.selection import union
 from r2d_bench.tasks.labels import PARSER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from r2d_bench.records import Example, Prediction
+    from r2d_bench.records import Example, Prediction, Response
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.runs.store import RunStore
@@ -94,11 +94,12 @@ def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, 
     selection = union(examples, store.selections())
     chosen = set(selection.ids)
     examples = [example for example in examples if example.id in chosen]
-    reader, responses = Reader(task, setup), store.responses()
+    asked = store.probes()
+    reader, responses = Reader(task, setup, asked), store.responses()
     predictions = [reader.prediction(example, responses) for example in examples]
-    columns = make_columns(task, setup, examples, predictions)
+    columns = make_columns(task, setup, examples, predictions, asked)
     families = _families(task, columns, options, scorers)
-    scores = _document(task, setup, selection, predictions, families, options)
+    scores = _document(task, setup, selection, predictions, families, options, responses.values())
     write_examples(store.folder / "examples.parquet", task, examples, predictions, families)
     store.write_scores(scores)
     return scores
@@ -120,9 +121,13 @@ def check_data(setup: RunSetup, task: Task) -> None:
 
 
 def make_columns(
-    task: Task, setup: RunSetup, examples: Sequence[Example], predictions: Sequence[Prediction]
+    task: Task,
+    setup: RunSetup,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    asked: Collection[str] = (),
 ) -> Columns:
-    """Return predictions beside golds, as metrics read them."""
+    """Return predictions beside golds, as metrics read them; `asked` are the probes that were asked."""
     groups = [example.group for example in examples]
     no_label = None if "label" in setup.protocol.gives else f"protocol {setup.protocol.name} elicits no label"
     return Columns(
@@ -140,12 +145,15 @@ def make_columns(
         no_label=no_label,
         no_rationale=setup.no_rationale,
         ordinal=task.labels.space == "ordinal",
+        probes={
+            name: [(p.probes[name][0],) if name in p.probes else None for p in predictions] for name in sorted(asked)
+        },
     )
 
 
 def _families(task: Task, columns: Columns, options: ScoreOptions, scorers: Scorers) -> list[Family]:
     how = {"seed": options.seed, "resamples": options.resamples}
-    families = [labels.compute(columns, **how), overlap.compute(columns, **how)]
+    families = [labels.compute(columns, **how), overlap.compute(columns, **how), probes.compute(columns)]
     wanted = options.bertscore or task.spec.metrics.bertscore
     scorer = scorers.bert(wanted) if wanted is not None and wanted.model != "none" else None
     if scorer is None or columns.no_rationale is not None:
@@ -166,6 +174,7 @@ def _document(
     predictions: Sequence[Prediction],
     families: Sequence[Family],
     options: ScoreOptions,
+    responses: Collection[Response],
 ) -> dict[str, Json]:
     """Return `scores.json`."""
     estimates: dict[str, Estimate] = {name: e for family in families for name, e in family.estimates.items()}
@@ -181,6 +190,8 @@ def _document(
         "rationale_statuses": dict(Counter(str(p.rationale_status) for p in predictions if not p.unscored)),
         "answered": sum(p.unscored is None for p in predictions),
         "unscored": dict(unscored),
+        "remarks": dict(Counter(remark for response in responses for remark in response.remarks)),
+        "served_models": dict(Counter(r.served_model for r in responses if r.served_model)),
         "parser": PARSER,
         "resampling": {"seed": options.seed, "resamples": options.resamples, "level": 0.95},
         "versions": versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from r2d_bench.protocols.spec import Protocol
 from r2d_bench.records import Json, LabelMethod, digest
 from r2d_bench.tasks.labels import PARSER
 from r2d_bench.tasks.privacy import check_endpoint
+from r2d_bench.tasks.task import examples_digest
+from r2d_bench.templates import reaches_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from r2d_bench.models.base import Capabilities, Model
     from r2d_bench.protocols.spec import Stage
+    from r2d_bench.records import Example
     from r2d_bench.tasks.task import Task
 
 
@@ -37,6 +41,8 @@ class RunSetup:
         max_new_tokens: stage → budget, where it differs from the protocol's.
         no_rationale: why no rationale is elicited, else None.
         seed: the run's seed.
+        shots: ids of the training examples that stand in front of every prompt.
+        shots_digest: digest of their content.
     """
 
     task: str
@@ -49,6 +55,8 @@ class RunSetup:
     max_new_tokens: Mapping[str, int] = field(default_factory=dict)
     no_rationale: str | None = None
     seed: int = 0
+    shots: tuple[str, ...] = ()
+    shots_digest: str | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -56,6 +64,12 @@ class RunSetup:
         if self.no_rationale is None:
             return self.protocol.stages
         return tuple(stage for stage in self.protocol.stages if stage.output.gives != {"rationale"})
+
+    @property
+    def probes(self) -> tuple[Stage, ...]:
+        """The probes that can be asked: those that need an output which is not elicited are left out."""
+        asked = {stage.name for stage in self.stages}
+        return tuple(probe for probe in self.protocol.probes if _outputs_used(probe) <= asked)
 
     def as_json(self) -> dict[str, Json]:
         """Return the setup as it stands in `run.json`."""
@@ -73,6 +87,8 @@ class RunSetup:
             "max_new_tokens": dict(self.max_new_tokens),
             "no_rationale": self.no_rationale,
             "seed": self.seed,
+            "shots": list(self.shots),
+            "shots_digest": self.shots_digest,
             # Only where a prompt passes on a parsed label can another parser change an output.
             "parser": PARSER if passes_parsed_label(self.protocol) else None,
         }
@@ -84,16 +100,17 @@ class RunSetup:
         protocol = data["protocol"] | {"label_map": dict(data["protocol"]["label_map"])}
         values["protocol"] = check(Protocol, protocol, f"{where}: protocol")
         values["label_method"] = LabelMethod(data["label_method"])
+        values["shots"] = tuple(data["shots"])
         return cls(**values)
 
     @property
     def folder(self) -> str:
         """The run folder's name: readable in front, the digest of the whole setup behind.
 
-        Titles and descriptions are not hashed: they change no output.
+        Titles, descriptions and probes are not hashed: they change no output of the main stages.
         """
         hashed = self.as_json()
-        for words in ("title", "description", "source"):
+        for words in ("title", "description", "source", "probes"):
             hashed["protocol"].pop(words, None)
         hashed.pop("no_rationale")
         hashed["stages"] = [stage.name for stage in self.stages]
@@ -103,7 +120,12 @@ class RunSetup:
         return "--".join(slug(str(name))[:48] for name in names) + "--" + digest(hashed, 10)
 
     def prompts(self, task: Task) -> dict[str, StagePrompts]:
-        """Return the compiled prompts of the stages that are asked."""
+        """Return the compiled prompts of the stages that are asked, and of the probes.
+
+        Raises:
+            UserError: the task's training examples are not the ones that the run was given as shots.
+        """
+        shots = self._shots(task)
         return {
             stage.name: StagePrompts(
                 task,
@@ -111,9 +133,39 @@ class RunSetup:
                 stage,
                 method=self.label_method,
                 max_new_tokens=self.max_new_tokens.get(stage.name, stage.max_new_tokens),
+                shots=() if stage in self.probes else shots,
             )
-            for stage in self.stages
+            for stage in (*self.stages, *self.probes)
         }
+
+    def _shots(self, task: Task) -> list[Example]:
+        if not self.shots:
+            return []
+        known = {example.id: example for example in task.examples("train")}
+        chosen = [known[ident] for ident in self.shots if ident in known]
+        if examples_digest(chosen) != self.shots_digest:
+            raise UserError(f"task {task.name}: the training examples are not those that the run was shown")
+        return chosen
+
+
+def draw_shots(task: Task, k: int, seed: int, *, with_rationale: bool) -> list[Example]:
+    """Draw `k` training examples, the same ones for every item; never from another split.
+
+    Raises:
+        UserError: the task has no training split, or too few examples (with a rationale, where one is shown).
+    """
+    train = task.splits().get("train", [])
+    fitting = [example for example in train if example.references or not with_rationale]
+    if k > len(fitting):
+        what = "training examples with a rationale" if with_rationale else "training examples"
+        raise UserError(f"--shots {k}: task {task.name} has {len(fitting)} {what}")
+    return random.Random(f"shots {seed}").sample(fitting, k)  # noqa: S311 - reproducible, not secret
+
+
+def _outputs_used(stage: Stage) -> set[str]:
+    """Return the stages whose output a prompt uses."""
+    paths = [path for source in stage.sources for path in reaches_into(source, "outputs")]
+    return {str(path[0]) for path in paths if path}
 
 
 def plan_run(
@@ -123,6 +175,7 @@ def plan_run(
     protocol: str | None = None,
     label_method: LabelMethod = LabelMethod.FREE,
     max_new_tokens: Mapping[str, int] | None = None,
+    shots: int = 0,
     seed: int = 0,
 ) -> RunSetup:
     """Return the setup of a run; the model is fitted already where it has to be.
@@ -149,7 +202,9 @@ def plan_run(
             known = did_you_mean(stage, [s.name for s in chosen.stages])
             raise UserError(f"--max-new-tokens: protocol {chosen.name} has no stage '{stage}'{known}")
     task.labels.vocabulary((), chosen.label_map)  # a map that leads outside the label set is refused here
-    return RunSetup(
+    # A model that reads no prompts is shown nothing.
+    drawn = [] if chosen.structured else draw_shots(task, shots, seed, with_rationale="rationale" in chosen.gives)
+    setup = RunSetup(
         task=task.spec.full_name,
         split=task.spec.evaluate,
         data_digest=task.digest(),
@@ -160,7 +215,11 @@ def plan_run(
         max_new_tokens=budgets,
         no_rationale=_no_rationale(chosen, can, title),
         seed=seed,
+        shots=tuple(example.id for example in drawn),
+        shots_digest=examples_digest(drawn) if drawn else None,
     )
+    setup.prompts(task)  # broken templates, and examples that cannot be shown, are told before anything is asked
+    return setup
 
 
 def _choose_protocol(model: Model, asked: str | None, method: LabelMethod) -> Protocol:

@@ -85,14 +85,19 @@ class RunStore:
             for s in self.manifest()["sittings"]
         ]
 
+    def probes(self) -> set[str]:
+        """Return the probes that any sitting asked."""
+        return {name for sitting in self.manifest()["sittings"] for name in sitting["probes"]}
+
     def create(self, setup: RunSetup) -> None:
         """Make the folder and its manifest, or keep the one that is there."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be written ({error.strerror})") from None
-        if not (self.folder / "run.json").exists():
-            self._write({"schema": SCHEMA, "setup": setup.as_json(), "sittings": []})
+        known = self.manifest() if (self.folder / "run.json").exists() else {"schema": SCHEMA, "sittings": []}
+        if known.get("setup") != setup.as_json():  # what the folder's name does not cover may change: titles, probes
+            self._write(known | {"setup": setup.as_json()})
 
     def add_sitting(self, sitting: dict[str, Json]) -> None:
         """Append a sitting to the manifest."""

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
-from run_parts import LABELS, make_task, rows
-
-from r2d_bench.cli.main import main
+from run_parts import LABELS, Said, make_task, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from r2d_bench.records import Json
-
     Cli = Callable[..., "Said"]
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Json:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run one command in a folder that holds the task `small`."""
-    make_task(tmp_path, rows(12))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Said:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["r2d-bench", *arguments])
-        try:
-            code = main(list(arguments))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return Said(code, out, err)
-
-    return run
 
 
 TASK = ("-t", "small", "--task-dir", ".", "--no-page", "--bertscore", "none")
@@ -157,7 +123,7 @@ def test_the_same_run_asked_for_twice_is_made_once_for_all_that_is_asked(cli: Cl
 BAD = {
     "no model": ([*TASK], "no model given"),
     "no task": (["mock:random"], "no task given"),
-    "no kind": (["majority", *TASK], "should be KIND:NAME"),
+    "no kind": (["majority", *TASK], "neither KIND:NAME"),
     "kind": (["basline:majority", *TASK], "unknown kind 'basline' (did you mean 'baseline'?)"),
     "baseline": (["baseline:mayority", *TASK], "unknown baseline 'mayority' (did you mean 'majority'?)"),
     "parameter": (["mock:random,lateness=1", *TASK], "unknown key 'lateness' (did you mean 'latency'?)"),

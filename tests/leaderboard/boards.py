@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.leaderboard.board import Board
 from r2d_bench.models.registry import make_model, parse_spec
-from r2d_bench.runs.execute import execute
+from r2d_bench.runs.execute import Sitting, execute
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.selection import select
 from r2d_bench.runs.setup import plan_run
@@ -48,7 +48,7 @@ def make_run(task: Task, spec: str, runs: Path, *, limit: int | None = None, sco
         model.fit(task.examples("train"), task.examples("validation"))
     setup = plan_run(task, model)
     store = RunStore(runs / setup.folder)
-    execute(task, model, setup, select(task.examples(), limit=limit), store, Quiet())
+    execute(task, model, setup, Sitting(select(task.examples(), limit=limit)), store, Quiet())
     if score:
         options = ScoreOptions(bertscore=BertScore(model="none"), resamples=50, paper=False)
         score_run(store, task, options, Scorers())

@@ -4,13 +4,13 @@ import sys
 import pytest
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, labels, overlap, paper
+from r2d_bench.metrics import bertscore, labels, overlap, paper, probes
 from r2d_bench.metrics.base import Direction
 from r2d_bench.metrics.registry import METRICS, lookup
 
 
 def test_names_are_unique_and_in_display_order():
-    families = (labels, bertscore, overlap, paper)
+    families = (labels, bertscore, overlap, probes, paper)
     assert list(METRICS) == [metric.name for family in families for metric in family.METRICS]
     assert len(METRICS) == sum(len(family.METRICS) for family in families)
     assert next(iter(METRICS)) == "accuracy"
