@@ -21,7 +21,7 @@ from pathlib import Path
 from generated_task import write_task
 
 from r2d_bench.models.registry import make_model, parse_spec
-from r2d_bench.runs.execute import Progress, execute
+from r2d_bench.runs.execute import Progress, Sitting, execute
 from r2d_bench.runs.selection import select
 from r2d_bench.runs.setup import plan_run
 from r2d_bench.runs.store import RunStore
@@ -54,9 +54,9 @@ def measure(items: int, *, profile: bool = False) -> dict[str, object]:
         profiler = cProfile.Profile()
         if profile:
             profiler.enable()
-        asked = execute(task, model, setup, selection, store, counting)
+        asked = execute(task, model, setup, Sitting(selection), store, counting)
         profiler.disable()
-        again = execute(task, model, setup, selection, store, Counting())
+        again = execute(task, model, setup, Sitting(selection), store, Counting())
     if profile:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
     return {
