@@ -24,7 +24,7 @@ def public_data() -> Path:
     folder = os.environ.get("R2D_BENCH_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip(
-            "real sets are absent: set R2D_BENCH_DATA to a folder with pubmedqa/ori_pqal.json (the authors' repository)"
+            "real sets are absent: set R2D_BENCH_DATA to a folder with pubmedqa/ and medreason/ (the authors' files)"
         )
     return Path(folder)
 

@@ -1,6 +1,6 @@
 """Tiny models that really learn, trained in seconds on a CPU, for tests that need a checkpoint.
 
-Both builders are deterministic: equal texts and steps give equal weights on one machine.
+The builders are deterministic: equal texts and steps give equal weights on one machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+
+    Loss = Callable[[Sequence[tuple[str, str]]], torch.Tensor]
 
 PAD, END, UNKNOWN, START, TURN = "<pad>", "</s>", "<unk>", "<s>", "<turn>"
 PAD_ID, END_ID, UNKNOWN_ID, START_ID, TURN_ID = range(5)
@@ -63,13 +65,8 @@ def tiny_t5(folder: Path, pairs: Sequence[tuple[str, str]], steps: int = 100, *,
         torch.manual_seed(0)
         model = transformers.T5ForConditionalGeneration(config)
 
-    def loss(chosen: Sequence[tuple[str, str]]) -> torch.Tensor:
-        read = tokenizer([prompt for prompt, _ in chosen], padding=True, return_tensors="pt")
-        labels = tokenizer([target for _, target in chosen], padding=True, return_tensors="pt").input_ids
-        labels = labels.masked_fill(labels == PAD_ID, -100)
-        return model(input_ids=read.input_ids, attention_mask=read.attention_mask, labels=labels).loss
-
-    return _train_and_save(folder, model, tokenizer, loss, pairs, steps)
+    _train(model, _seq2seq_loss(model, tokenizer), pairs, steps)
+    return _save(folder, model, tokenizer)
 
 
 def tiny_causal(
@@ -115,6 +112,65 @@ def tiny_causal(
         torch.manual_seed(0)
         model = transformers.LlamaForCausalLM(config)
 
+    _train(model, _causal_loss(model, tokenizer), pairs, steps)
+    return _save(folder, model, tokenizer)
+
+
+def tiny_lora(
+    folder: Path,
+    base: Path,
+    pairs: Sequence[tuple[str, str]],
+    steps: int = 60,
+    *,
+    tokenizer: bool = True,
+    **lora: object,
+) -> Path:
+    """Train a LoRA adapter on a tiny checkpoint and save it in `folder`, as peft does.
+
+    Args:
+        folder: where the adapter goes.
+        base: a folder of `tiny_t5` or `tiny_causal`; `adapter_config.json` names it as it is given here.
+        pairs: (prompt, target).
+        steps: optimiser steps of 32 pairs.
+        tokenizer: save the tokenizer beside the adapter.
+        lora: settings of `peft.LoraConfig`.
+    """
+    import peft
+    import torch
+    import transformers
+
+    words = transformers.AutoTokenizer.from_pretrained(base)
+    seq2seq = transformers.AutoConfig.from_pretrained(base).is_encoder_decoder
+    auto = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    settings = {
+        "task_type": "SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
+        "target_modules": ["q", "v", "wo"] if seq2seq else ["q_proj", "v_proj", "down_proj"],
+        "r": 8,
+        "lora_alpha": 32,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = peft.get_peft_model(auto.from_pretrained(base), peft.LoraConfig(**settings | lora))
+    _train(model, (_seq2seq_loss if seq2seq else _causal_loss)(model, words), pairs, steps)
+    return _save(folder, model, words if tokenizer else None)
+
+
+def _seq2seq_loss(model: Any, tokenizer: Any) -> Loss:  # noqa: ANN401
+    def loss(chosen: Sequence[tuple[str, str]]) -> torch.Tensor:
+        read = tokenizer([prompt for prompt, _ in chosen], padding=True, return_tensors="pt")
+        labels = tokenizer([target for _, target in chosen], padding=True, return_tensors="pt").input_ids
+        labels = labels.masked_fill(labels == PAD_ID, -100)
+        return model(input_ids=read.input_ids, attention_mask=read.attention_mask, labels=labels).loss
+
+    return loss
+
+
+def _causal_loss(model: Any, tokenizer: Any) -> Loss:  # noqa: ANN401
+    """Loss of the answers; a tokenizer with a chat template is asked in a chat."""
+    import torch
+
+    chat = bool(tokenizer.chat_template)
+
     def row(question: str, answer: str) -> tuple[list[int], int]:
         if chat:
             turn = [{"role": "user", "content": question}]
@@ -130,7 +186,7 @@ def tiny_causal(
         inside = torch.stack([(place >= asked) & (place < len(ids)) for ids, asked in rows])
         return model(input_ids=ids, labels=ids.masked_fill(~inside, -100)).loss
 
-    return _train_and_save(folder, model, tokenizer, loss, pairs, steps)
+    return loss
 
 
 def _tokenizer(texts: Iterable[str], vocabulary: int, *, start: bool) -> Any:  # noqa: ANN401
@@ -152,21 +208,14 @@ def _tokenizer(texts: Iterable[str], vocabulary: int, *, start: bool) -> Any:  #
     )
 
 
-def _train_and_save(
-    folder: Path,
-    model: Any,  # noqa: ANN401
-    tokenizer: Any,  # noqa: ANN401
-    loss: Callable[[Sequence[tuple[str, str]]], torch.Tensor],
-    pairs: Sequence[tuple[str, str]],
-    steps: int,
-) -> Path:
+def _train(model: Any, loss: Loss, pairs: Sequence[tuple[str, str]], steps: int) -> None:  # noqa: ANN401
     """AdamW at 2e-3 with one cycle, gradients clipped at 1.0, 32 pairs a step."""
     import torch
 
     # Two threads gain nothing on matrices this small, and wait for each other on a busy machine.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
     rng = random.Random(0)
     model.train()
@@ -179,6 +228,10 @@ def _train_and_save(
         schedule.step()
     torch.set_num_threads(threads)
     model.eval()
+
+
+def _save(folder: Path, model: Any, tokenizer: Any | None) -> Path:  # noqa: ANN401
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
     return folder

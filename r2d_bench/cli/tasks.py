@@ -127,10 +127,11 @@ def _validate(args: Namespace) -> int:
     splits = _describe(task)
     task.examples()  # the split that is evaluated must be there
     if args.json:
-        say_json({"task": task.spec.full_name, "splits": splits})
+        say_json({"task": task.spec.full_name, "splits": splits, "notes": task.provenance.notes})
         return 0
     say(f"{task.spec.full_name}: valid ({task.provenance.kind} data)")
     _say_splits(splits)
+    _say_notes(task)
     return 0
 
 
@@ -147,6 +148,14 @@ def _say_splits(splits: dict[str, Json]) -> None:
                 say(f"    {what}: {split[key]['min']} to {split[key]['max']} words, median {split[key]['median']}")
         if split["without_rationale"]:
             say(f"    without a gold rationale: {split['without_rationale']}")
+
+
+def _say_notes(task: Task) -> None:
+    """Say what the task's own reader tells of the rows."""
+    from r2d_bench.cli.plain import say
+
+    for note in task.provenance.notes:
+        say(f"  note: {note}")
 
 
 def _show(args: Namespace) -> int:
@@ -174,6 +183,7 @@ def _show(args: Namespace) -> int:
         for value in spec.label.values:
             say(f"  {value}: {spec.label.titles.get(value, '')}".rstrip(": "))
     _say_splits(splits)
+    _say_notes(task)
     for name, stages in prompts.items():
         for stage, text in stages.items():
             say(f"\n── prompt of protocol {name}, stage {stage}, example {example.id} (gold {example.gold})\n{text}")

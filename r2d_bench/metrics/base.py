@@ -74,6 +74,7 @@ class Columns:
         references: gold rationales per example; an empty list where the item has none.
         groups: cluster ids of dependent items; None where items are independent.
         input_cut, output_cut: whether the prompt, or the answer, was cut.
+        no_label_set: why there is no fixed label set, where `labels` is empty.
         no_label: why this run has no labels at all (a protocol that elicits none), else None.
         no_rationale: why this run has no rationales at all, else None.
         ordinal: the label set is ordered, most urgent first.
@@ -92,6 +93,7 @@ class Columns:
     groups: Sequence[str] | None
     input_cut: Sequence[bool]
     output_cut: Sequence[bool]
+    no_label_set: str = "options differ per example"
     no_label: str | None = None
     no_rationale: str | None = None
     ordinal: bool = False

@@ -149,7 +149,7 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
         estimates |= on_classes
         extra |= tables
     else:
-        reason = "n/a: options differ per example"
+        reason = f"n/a: {columns.no_label_set}"
         estimates |= all_missing(list(_ON_CLASSES), reason, unscored=len(columns))
     return Family({**estimates, **shares}, {"correct": spread(right.astype(np.float64), scored)}, extra=extra)
 

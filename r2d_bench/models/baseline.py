@@ -4,6 +4,11 @@
 - `stratified`: a label drawn from the training distribution, seeded per item.
 - `tfidf`: TF-IDF (words and pairs of words) with logistic regression; the rationale is that of the nearest training
   item with the predicted label.
+
+In an open label space the labels are those of the training split. Where options differ per item (*choices*), a label
+says nothing about another item: `majority` and `stratified` go by the option's letter (its position among the item's
+distinct options; an item that lacks the letter shares among those it has), `tfidf` ranks the options (see
+`baseline_choices`), and its rationale is that of the nearest training question.
 """
 
 from __future__ import annotations
@@ -11,10 +16,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model
+from r2d_bench.models.baseline_choices import OptionRanker, letter_shares, option_shares
 from r2d_bench.records import LabelMethod, Response
 from r2d_bench.tasks.task import examples_digest
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from r2d_bench.records import Example, Request
+    from r2d_bench.tasks.labels import LabelSpace
     from r2d_bench.tasks.task import Task
 
 NAMES = ("majority", "stratified", "tfidf")
@@ -32,22 +39,21 @@ NAMES = ("majority", "stratified", "tfidf")
 class Baseline(Model):
     """A baseline by name."""
 
-    def __init__(self, name: str, labels: tuple[str, ...], seed: int) -> None:
+    def __init__(self, name: str, space: LabelSpace, seed: int) -> None:
         self._name = name
-        self._labels = labels
+        self._space = space
         self._seed = seed
-        self._train: Sequence[Example] = ()
+        self._shares: dict[str, float] = {}
+        self._letters: list[float] = []
         self._digest = ""
-        self._tfidf: _NearestAndLogistic | None = None
+        self._tfidf: _NearestAndLogistic | _NearestAndRanked | None = None
 
     @classmethod
     def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
-        """Make a baseline; raises UserError for an unknown name or a label space without a fixed set."""
+        """Make a baseline; raises UserError for an unknown name."""
         if name not in NAMES:
             raise UserError(f"unknown baseline '{name}'{did_you_mean(name, NAMES)}")
-        if not task.labels.fixed:
-            raise UserError(f"baseline:{name} needs a fixed label set; task {task.name} has {task.labels.space}")
-        return cls(name, task.labels.values, seed)
+        return cls(name, task.labels, seed)
 
     @property
     def identity(self) -> Identity:
@@ -71,37 +77,41 @@ class Baseline(Model):
         """Learn from the training split."""
         if not train:
             raise UserError(f"baseline:{self._name} needs a training split, which the task has not")
-        self._train = train
         self._digest = examples_digest(train)
-        if self._name == "tfidf":
-            self._tfidf = _NearestAndLogistic(train)
+        options = [self._space.labels(example.options) for example in train]
+        if self._space.space == "choices":
+            self._letters = letter_shares(train, options)
+            self._tfidf = _NearestAndRanked(train, options) if self._name == "tfidf" else None
+            return
+        counts = Counter(str(example.gold) for example in train)
+        self._shares = {label: counts[label] / len(train) for label in self._space.values or sorted(counts)}
+        self._tfidf = _NearestAndLogistic(train) if self._name == "tfidf" else None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer the stages of protocol `direct`: the label, or the nearest rationale."""
         if self._tfidf is not None:
             yield from self._tfidf.answer(requests)
             return
-        shares = self._shares()
-        best = max(shares, key=lambda label: shares[label])  # the first of equals, in label order
         for request in requests:
-            label = best if self._name == "majority" else self._draw(shares, request.example_id)
-            yield request.key, Response(label)
+            shares = self._shares_of(request)
+            yield request.key, Response(_best(shares) if self._name == "majority" else self._draw(shares, request))
 
     def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Give the training shares (majority) or the regression's probabilities (tfidf) as ln P."""
         if self._tfidf is not None:
-            yield from self._tfidf.score(requests, self._labels)
+            yield from self._tfidf.score(requests, list(self._shares))
             return
-        scores = {label: _log(share) for label, share in self._shares().items()}
-        for key, answer in self.generate(requests):
-            yield key, Response(cast("Response", answer).text, scores=scores)
+        for request in requests:
+            shares = self._shares_of(request)
+            scores = {label: _log(share) for label, share in shares.items()}
+            yield request.key, Response(_best(shares), scores=scores)
 
-    def _shares(self) -> dict[str, float]:
-        counts = Counter(example.gold for example in self._train)
-        return {label: counts[label] / len(self._train) for label in self._labels}
+    def _shares_of(self, request: Request) -> dict[str, float]:
+        """Return the training share of each label that the item may have, in order."""
+        return option_shares(self._letters, request.options) if self._letters else self._shares
 
-    def _draw(self, shares: dict[str, float], example_id: str) -> str:
-        chance = random.Random(f"{self._seed} {example_id}")  # noqa: S311 - reproducible, not secret
+    def _draw(self, shares: dict[str, float], request: Request) -> str:
+        chance = random.Random(f"{self._seed} {request.example_id}")  # noqa: S311 - reproducible, not secret
         return chance.choices(list(shares), weights=list(shares.values()))[0]
 
 
@@ -168,6 +178,48 @@ class _NearestAndLogistic:
             by_label = dict(zip(known, row, strict=True))
             scores = {label: _log(float(by_label.get(label, 0.0))) for label in labels}
             yield request.key, Response(max(scores, key=lambda label: scores[label]), scores=scores)
+
+
+class _NearestAndRanked:
+    """The ranking of options, and the nearest training question in cosine for the rationale."""
+
+    def __init__(self, train: Sequence[Example], options: Sequence[tuple[str, ...]]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._ranker = OptionRanker(train, options)
+        self._train = [example for example in train if example.references]
+        self._vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode")
+        inputs = [example.input for example in self._train]
+        self._matrix: Any = self._vectoriser.fit_transform(inputs) if inputs else None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        if requests and requests[0].stage == "label":
+            yield from ((key, Response(answer.text)) for key, answer in self._scored(requests))
+            return
+        for request in requests:
+            yield request.key, Response(self._nearest_rationale(request.input))
+
+    def score(self, requests: Sequence[Request], labels: Sequence[str]) -> Iterator[Answer]:  # noqa: ARG002
+        yield from self._scored(requests)
+
+    def _scored(self, requests: Sequence[Request]) -> Iterator[tuple[str, Response]]:
+        if not requests:
+            return
+        found = self._ranker.probabilities([(request.input, request.options) for request in requests])
+        for request, shares in zip(requests, found, strict=True):
+            scores = {label: _log(share) for label, share in shares.items()}
+            yield request.key, Response(_best(shares), scores=scores)
+
+    def _nearest_rationale(self, text: str) -> str:
+        if self._matrix is None:
+            return ""
+        similarity = (self._matrix @ self._vectoriser.transform([text]).T).toarray().ravel()
+        return self._train[int(similarity.argmax())].references[0]
+
+
+def _best(shares: dict[str, float]) -> str:
+    """Return the likeliest label, the first of equals."""
+    return max(shares, key=lambda label: shares[label])
 
 
 def _log(share: float) -> float:

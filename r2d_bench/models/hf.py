@@ -14,9 +14,9 @@ from r2d_bench.models.base import Params as BaseParams
 from r2d_bench.models.hf_batches import in_batches
 from r2d_bench.models.hf_decoding import generate_batch
 from r2d_bench.models.hf_loading import Engine, load, read_nature
+from r2d_bench.models.hf_lora import find_checkpoint
 from r2d_bench.models.hf_prompts import Limits, Prompt, prepare
 from r2d_bench.models.hf_scoring import score_batch
-from r2d_bench.models.weights import Weights, find_weights
 from r2d_bench.records import Json, LabelMethod
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from r2d_bench.models.base import Answer
+    from r2d_bench.models.weights import Weights
     from r2d_bench.records import Request
     from r2d_bench.tasks.task import Task
 
@@ -43,6 +44,7 @@ class HFParams(BaseParams):
         trust_remote_code: run Python code that lies with the checkpoint.
         thinking_tokens: added to each answer's budget for thinking text; 0 asks the model not to think.
         max_input_tokens: cut prompts to this many tokens, where the protocol names no limit.
+        base: the model under a LoRA adapter; stands before the one that the adapter names.
     """
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -51,10 +53,13 @@ class HFParams(BaseParams):
     trust_remote_code: bool = False
     thinking_tokens: int = Field(0, ge=0)
     max_input_tokens: int | None = Field(None, ge=1)
+    base: str | None = Field(None, min_length=1)
 
 
 class HF(Model):
     """A checkpoint that transformers loads: a folder, a GGUF file, a package's weights, or a hub id.
+
+    A folder with a LoRA adapter is loaded by peft on top of its base, unmerged (see `hf_lora`).
 
     Decoding is greedy, whatever the checkpoint's own generation configuration says.
     """
@@ -69,19 +74,22 @@ class HF(Model):
 
     @classmethod
     def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
-        """Find the checkpoint called `name` (see `find_weights`); nothing is loaded yet.
+        """Find the checkpoint called `name` (see `find_files`), and an adapter's base; nothing is loaded yet.
 
         Raises:
-            UserError: no such checkpoint, or no transformers to load it with.
+            UserError: no such checkpoint, no base of that name, or no transformers or peft to load it with.
         """
-        weights = find_weights(name)
+        chosen = cast("HFParams", params)
+        weights = find_checkpoint(name, chosen.base)
         if any(importlib.util.find_spec(engine) is None for engine in ("torch", "transformers")):
             raise MissingDependencyError(f"hf:{weights.name}", "hf")
-        return cls(weights, cast("HFParams", params))
+        if weights.base is not None and importlib.util.find_spec("peft") is None:
+            raise MissingDependencyError(f"hf:{weights.name}: a LoRA adapter", "lora")
+        return cls(weights, chosen)
 
     @cached_property
     def identity(self) -> Identity:
-        """The checkpoint by the digest of its files, and the parameters that change its output."""
+        """The checkpoint by the digest of its files (a base's included), and the parameters that change its output."""
         params: dict[str, Json] = {"dtype": self._params.dtype}
         for key in ("thinking_tokens", "max_input_tokens", "trust_remote_code"):
             if value := getattr(self._params, key):
@@ -100,9 +108,9 @@ class HF(Model):
 
     @property
     def protocol_file(self) -> Path | None:
-        """`protocol.yaml` in the checkpoint's folder."""
-        path = self._weights.folder / "protocol.yaml"
-        return path if path.is_file() else None
+        """`protocol.yaml` in the checkpoint's folder; an adapter's stands before its base's."""
+        folders = [self._weights.folder, *([self._weights.base.folder] if self._weights.base else [])]
+        return next((path for folder in folders if (path := folder / "protocol.yaml").is_file()), None)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer greedily, batch by batch, the longest prompts first."""

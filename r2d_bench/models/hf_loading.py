@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from r2d_bench.errors import MissingDependencyError, UserError
+from r2d_bench.models.hf_lora import check_task, in_one_line, put_on
 from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
@@ -41,9 +42,17 @@ class Nature:
 def read_nature(weights: Weights) -> Nature:
     """Tell encoder-decoder from causal, and whether there is a chat template.
 
+    An adapter is what its base is, and chats where the tokenizer that is read has a template.
+
     Raises:
         UserError: the checkpoint writes no text (an encoder, a classifier).
     """
+    if weights.base is not None:
+        nature = read_nature(weights.base)
+        check_task(weights, encoder_decoder=nature.encoder_decoder)
+        own = weights.tokenizer is weights
+        chat = not nature.encoder_decoder and _has_chat_template(weights) if own else nature.chat
+        return Nature(nature.encoder_decoder, chat)
     if weights.gguf_file is not None:
         file = weights.folder / weights.gguf_file
         architecture = gguf_text(file, "general.architecture") or ""
@@ -144,30 +153,37 @@ def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_rem
     try:
         import torch
         import transformers
-        from safetensors import SafetensorError
     except ImportError as error:
         raise MissingDependencyError(f"hf:{weights.name}", "hf") from error
     auto = transformers.AutoModelForSeq2SeqLM if nature.encoder_decoder else transformers.AutoModelForCausalLM
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    source = weights.base or weights
     special: dict[str, Any] = {"use_safetensors": True}
-    if weights.gguf_file is not None:
-        common["gguf_file"] = weights.gguf_file
-        special = {"quantization_config": _gguf_config(weights)}
-    try:
+    if source.gguf_file is not None:
+        special = {"gguf_file": source.gguf_file, "quantization_config": _gguf_config(source)}
+    with in_one_line(f"hf:{weights.name}: transformers cannot load it"), quiet():
+        model, report = auto.from_pretrained(
+            source.folder, dtype=getattr(torch, dtype), output_loading_info=True, **common, **special
+        )
+        if lacking := sorted(report["missing_keys"]):
+            raise UserError(f"hf:{source.name}: {len(lacking)} weights are missing, the first is {lacking[0]}")
+        tokenizer = _tokenizer(weights, model, common)
+        if weights.base is not None:
+            model = put_on(model, weights, len(tokenizer))
         place = _device(device)
-        with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(weights.folder, **common)
-            model, report = auto.from_pretrained(
-                weights.folder, dtype=getattr(torch, dtype), output_loading_info=True, **common, **special
-            )
-            model = model.to(place).eval()
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise UserError(f"hf:{weights.name}: transformers cannot load it: {lines[0].strip()}") from error
-    lacking = sorted(report["missing_keys"])
-    if lacking:
-        raise UserError(f"hf:{weights.name}: {len(lacking)} weights are missing, the first is {lacking[0]}")
+        model = model.to(place).eval()
     return _engine(weights.name, model, tokenizer, place, encoder_decoder=nature.encoder_decoder)
+
+
+def _tokenizer(weights: Weights, model: Any, common: dict[str, Any]) -> Any:  # noqa: ANN401 - transformers is untyped
+    from transformers import AutoTokenizer
+
+    found, special = weights.tokenizer, dict[str, Any]()
+    if found.gguf_file is not None:
+        special["gguf_file"] = found.gguf_file
+    elif weights.base is not None and found is weights:
+        special["config"] = model.config  # an adapter's folder has none, and the class of a tokenizer hangs on it
+    return AutoTokenizer.from_pretrained(found.folder, **common, **special)
 
 
 def _gguf_config(weights: Weights) -> Any:  # noqa: ANN401 - transformers is untyped here

@@ -21,6 +21,7 @@ ADAPTERS: Mapping[str, str] = {
     "baseline": "r2d_bench.models.baseline:Baseline",
     "replay": "r2d_bench.models.replay:Replay",
     "mock": "r2d_bench.models.mock:Mock",
+    "api": "r2d_bench.models.api:API",
 }
 
 

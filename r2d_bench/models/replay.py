@@ -1,4 +1,4 @@
-"""Replays predictions from a file, or those that a task's own rows carry (say, of a human annotator)."""
+"""Replays predictions from a file, from another harness's log, or those that a task's own rows carry."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field
 
 from r2d_bench.errors import UserError, did_you_mean
+from r2d_bench.models import imported
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model, Params
-from r2d_bench.records import Failure, Json, Response, digest
+from r2d_bench.records import Failure, Finish, Json, Response, digest
 from r2d_bench.tasks.examples import optional_text
 from r2d_bench.tasks.sources import read_rows
 
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
     from r2d_bench.records import Request
     from r2d_bench.tasks.task import Task
 
-Said = dict[str, str | None]  # `label` and `rationale` of one example
+Said = dict[str, str | None]  # `label` and `rationale` of one example; `finish` where a log tells one but `stop`
 
 
 class ReplayParams(Params):
     """Columns of the file, and what kind of row it makes.
 
     Attributes:
-        id, label, rationale: names of the columns; a file without the rationale's column is label-only.
+        id, label, rationale: names of the columns; a file without the rationale's column is label-only. In logs of
+            other harnesses `id` is a path into a row (`doc.pubid`), the others are keys of a JSON answer.
         row: `human` for predictions of people.
         title: the name on pages; the file's name by default.
+        format: `lm_eval` (samples of lm-evaluation-harness) and `inspect` (Inspect's logs) are known by their keys.
+        filter: which of lm_eval's filters, where a log has several.
+        epoch: which of Inspect's epochs, where a log has several.
     """
 
     id: str = "id"
@@ -38,6 +43,9 @@ class ReplayParams(Params):
     rationale: str = "rationale"
     row: Literal["model", "human"] = "model"
     title: str | None = Field(default=None, min_length=1)
+    format: Literal["auto", "plain", "lm_eval", "inspect"] = "auto"
+    filter: str | None = None
+    epoch: int | None = None
 
 
 class Replay(Model):
@@ -45,8 +53,9 @@ class Replay(Model):
 
     Params = ReplayParams
 
-    def __init__(self, title: str, said: Mapping[str, Said], *, row: str) -> None:
+    def __init__(self, title: str, said: Mapping[str, Said], *, row: str, harness: str | None = None) -> None:
         self._said = said
+        self._harness = harness
         self._row = row
         self._title = title
         self._digest = digest(said)
@@ -63,6 +72,12 @@ class Replay(Model):
         if not path.exists():
             known = did_you_mean(name, task.spec.annotations) if task.spec.annotations else ""
             raise UserError(f"replay:{name}: no such file, nor predictions that task {task.name} carries{known}")
+        kind = imported.format_of(path) if chosen.format == "auto" else chosen.format
+        if kind != "plain":
+            said = _read_log(path, kind, chosen, task)
+            return cls(chosen.title or path.stem, said, row=chosen.row, harness=imported.TITLES[kind])
+        for name_of_log in sorted({"filter", "epoch"} & chosen.model_fields_set):
+            raise UserError(f"{path}: {name_of_log}= belongs to logs of other harnesses; this is a plain file")
         said = _read(path, chosen)
         if not any(example.id in said for example in task.examples()):
             raise UserError(f"{path}: none of its ids is one of task {task.name}; which column holds them? (id=COLUMN)")
@@ -70,8 +85,9 @@ class Replay(Model):
 
     @property
     def identity(self) -> Identity:
-        """The file's stem (or the given title) and the digest of what it says."""
-        return Identity("replay", self._title, self._digest, row=self._row)
+        """The file's stem (or the given title), the digest of what it says, and the harness that logged it."""
+        params: dict[str, Json] = {"imported": self._harness} if self._harness else {}
+        return Identity("replay", self._title, self._digest, params, row=self._row)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -86,7 +102,24 @@ class Replay(Model):
             if text is None:
                 yield request.key, Failure("not in the predictions", f"no {request.stage} for this id")
             else:
-                yield request.key, Response(text)
+                finish = entry.get("finish") if entry else None
+                yield request.key, Response(text, Finish(finish) if finish else Finish.STOP)
+
+
+def _read_log(path: Path, kind: imported.Format, params: ReplayParams, task: Task) -> dict[str, Said]:
+    """Return what another harness logged, by example id.
+
+    Where some answers hold a rationale, one without has an empty one: the model was asked and wrote none.
+    """
+    logged = imported.read_log(path, kind, task, only_filter=params.filter, epoch=params.epoch)
+    id_key = params.id if "id" in params.model_fields_set else None
+    answers = imported.by_id(logged, path, kind, task, id_key)
+    said = {ident: imported.said(one, params.label, params.rationale) for ident, one in answers.items()}
+    if any(entry["rationale"] is not None for entry in said.values()):
+        for entry in said.values():
+            if entry["label"] is not None and entry["rationale"] is None:
+                entry["rationale"] = ""
+    return said
 
 
 def _read(path: Path, params: ReplayParams) -> dict[str, Said]:

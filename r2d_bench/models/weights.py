@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +15,17 @@ from r2d_bench.errors import MissingDependencyError, UserError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# A tokenizer is there where one of these is; the others only add to it.
+VOCABULARY = ("tokenizer*", "vocab.*", "*.model")
+TOKENIZER = (*VOCABULARY, "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.*", "*.py")
 # What decides on a model's output: weights, configuration, tokenizer, generation configuration, own code.
-CONTENT = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "chat_template.*",
-    "*.py",
-)
+CONTENT = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", *TOKENIZER)
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+# Model and generation configuration are the base's.
+ADAPTER_CONTENT = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, *TOKENIZER)
+# Where the base lies may differ between machines; what it is stands in its own digest.
+PLACE_OF_BASE = ("base_model_name_or_path", "revision")
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 
 
@@ -41,35 +38,76 @@ class Weights:
         name: the name that a reader knows the model by; never a local path.
         gguf_file: the file within `folder`, where the weights are GGUF.
         revision: the commit of a hub checkpoint.
+        base: what an adapter stands on; None for a whole model.
     """
 
     folder: Path
     name: str
     gguf_file: str | None = None
     revision: str | None = None
+    base: Weights | None = None
+
+    @property
+    def is_adapter(self) -> bool:
+        """The folder holds an adapter, which is nothing without its base."""
+        return self.gguf_file is None and (self.folder / ADAPTER_CONFIG).is_file()
+
+    @property
+    def tokenizer(self) -> Weights:
+        """Whose tokenizer is read: the adapter's own, as a whole, where there is one; else the base's."""
+        if self.base is None or any(self._files(VOCABULARY)):
+            return self
+        return self.base
 
     def digest(self) -> str:
         """Return the SHA-256 over names and contents of the files that decide on outputs, in name order.
 
-        The folder's path does not enter, so that a copied checkpoint keeps its digest.
+        Paths do not enter, so that a copied checkpoint keeps its digest. An adapter's digest covers its base's.
         """
         total = hashlib.sha256()
         for path in sorted(self._content(), key=lambda path: path.name):
-            with path.open("rb") as file:
-                total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            total.update(f"{path.name} {_file_digest(path)}\n".encode())
+        if self.base is not None:
+            total.update(f"base {self.base.digest()}\n".encode())
         return total.hexdigest()
 
     def _content(self) -> Iterator[Path]:
         if self.gguf_file is not None:
-            yield self.folder / self.gguf_file
-            return
+            return iter([self.folder / self.gguf_file])
+        return self._files(CONTENT if self.base is None else ADAPTER_CONTENT)
+
+    def _files(self, patterns: tuple[str, ...]) -> Iterator[Path]:
         for path in self.folder.iterdir():
-            if path.is_file() and any(path.match(pattern) for pattern in CONTENT):
+            if path.is_file() and any(path.match(pattern) for pattern in patterns):
                 yield path
 
 
+def _file_digest(path: Path) -> str:
+    if path.name == ADAPTER_CONFIG:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in config.items() if key not in PLACE_OF_BASE}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def find_weights(name: str) -> Weights:
-    """Find the weights called `name`.
+    """Find the whole model called `name`: as `find_files`, without adapters.
+
+    Raises:
+        UserError: as `find_files`; or an adapter.
+    """
+    found = find_files(name)
+    if found.is_adapter:
+        raise UserError(
+            f"{found.name}: a LoRA adapter, where a whole model is needed: merge it with its base"
+            " (peft: merge_and_unload, save_pretrained)"
+        )
+    return found
+
+
+def find_files(name: str) -> Weights:
+    """Find the weights called `name`, whole models and adapters alike; an adapter comes without its base.
 
     Args:
         name: a folder, a `.gguf` file, `pkg:MODULE` for weights that an installed Python package ships, or a
@@ -99,6 +137,8 @@ def find_weights(name: str) -> Weights:
 
 def _from_folder(folder: Path, name: str) -> Weights:
     """Check that `folder` holds a configuration and weights without pickle."""
+    if (folder / ADAPTER_CONFIG).is_file():
+        return _from_adapter(folder, name)
     if not (folder / "config.json").is_file():
         return _without_config(folder, name)
     if any(folder.glob("*.safetensors")):
@@ -111,14 +151,25 @@ def _from_folder(folder: Path, name: str) -> Weights:
     raise UserError(f"{name}: config.json without weights: *.safetensors is missing from the folder")
 
 
+def _from_adapter(folder: Path, name: str) -> Weights:
+    """Check that `folder` holds an adapter without pickle, and no whole model beside it."""
+    whole = sorted(path.name for path in folder.glob("*.safetensors") if path.name != ADAPTER_WEIGHTS)
+    if whole:
+        # transformers would leave these weights aside and fetch the adapter's base instead.
+        raise UserError(f"{name}: a whole model ({whole[0]}) and an adapter in one folder: give each its own")
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        pickled = any(folder.glob("adapter_model.bin"))
+        why = "only adapter_model.bin, a pickle, which can run code when read" if pickled else "the file is missing"
+        raise UserError(f"{name}: an adapter without {ADAPTER_WEIGHTS} ({why}): save it anew (peft: save_pretrained)")
+    return Weights(folder, name)
+
+
 def _without_config(folder: Path, name: str) -> Weights:
     gguf = sorted(path.name for path in folder.glob("*.gguf"))
     if len(gguf) == 1:
         return Weights(folder, Path(gguf[0]).stem, gguf_file=gguf[0])
     if gguf:
         raise UserError(f"{name}: several GGUF files, name one of them: {', '.join(gguf)}")
-    if (folder / "adapter_config.json").is_file():
-        raise UserError(f"{name}: a LoRA adapter without its base: merge it (peft: merge_and_unload, save_pretrained)")
     nested = sorted(path.parent.name for path in folder.glob("*/config.json"))
     hint = f" (it holds checkpoints: {', '.join(nested[:10])})" if nested else ""
     raise UserError(f"{name}: no config.json in this folder, so it is no checkpoint{hint}")
@@ -145,7 +196,7 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Weights:
         from huggingface_hub.errors import RevisionResolutionError
     except ImportError as error:
         raise MissingDependencyError(f"{name}: a hub checkpoint", "hf") from error
-    wanted = [*CONTENT, "protocol.yaml"]
+    wanted = [*CONTENT, ADAPTER_CONFIG, "protocol.yaml"]
     try:
         # Subfolders hold other formats of the same weights (onnx, original).
         snapshot = snapshot_download(repo, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"])
@@ -156,7 +207,8 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Weights:
             f"{name}: no folder of that name, and the hub does not give it ({reason}): give a local folder"
         ) from error
     folder = Path(snapshot)
-    if (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):
+    whole = (folder / "config.json").is_file() and not (folder / ADAPTER_CONFIG).is_file()
+    if whole and not any(folder.glob("*.safetensors")):
         raise UserError(f"{name}: the hub has no safetensors of it: download it and run r2d-bench convert FOLDER OUT")
     found = _from_folder(folder, name)
     return Weights(found.folder, name, gguf_file=found.gguf_file, revision=folder.name)

@@ -94,7 +94,11 @@ def execute(
                 "started": now(),
                 "finished": None,
                 "selection": selection.as_json() | {"ids": list(selection.ids)},
-                "data": {"source": task.provenance.kind, "commit": task.provenance.commit},
+                "data": {
+                    "source": task.provenance.kind,
+                    "commit": task.provenance.commit,
+                    "notes": list(task.provenance.notes),
+                },
                 "versions": versions(),
                 "probes": list(sitting.probes),
                 "card": dict(sitting.card),

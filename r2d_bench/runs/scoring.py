@@ -142,6 +142,7 @@ def make_columns(
         groups=[group for group in groups if group is not None] if all(groups) and groups else None,
         input_cut=[p.input_cut for p in predictions],
         output_cut=[p.output_cut for p in predictions],
+        no_label_set="any text may be a label" if task.labels.space == "open" else "options differ per example",
         no_label=no_label,
         no_rationale=setup.no_rationale,
         ordinal=task.labels.space == "ordinal",

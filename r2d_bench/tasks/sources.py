@@ -1,4 +1,4 @@
-"""Where rows come from: CSV, TSV, JSONL, JSON and Parquet files, and the Hugging Face hub.
+"""Where rows come from: CSV, TSV, JSONL, JSON, Parquet and Excel files, and the Hugging Face hub.
 
 Every reader yields rows as they are: text stays text (no `None`, `NA` or `1` is turned into something else), and
 each row knows where it stood, for error messages.
@@ -9,19 +9,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
+import zipfile
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r2d_bench.documents import parse_json, read_json, read_text
 from r2d_bench.errors import MissingDependencyError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from r2d_bench.records import Json
     from r2d_bench.tasks.spec import HubSource
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx")
 
 
 class Row(NamedTuple):
@@ -37,6 +40,18 @@ class Row(NamedTuple):
         return f"{self.file} {self.place}"
 
 
+class Reading(NamedTuple):
+    """What a task's own reader found.
+
+    Attributes:
+        splits: split → rows. A `Row` keeps its place for messages; plain columns are numbered.
+        notes: what a user should know of the rows (how many were skipped, and why); no text of theirs, no path.
+    """
+
+    splits: Mapping[str, Sequence[Row | dict[str, Json]]]
+    notes: tuple[str, ...] = ()
+
+
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a file; its name's ending tells the format.
 
@@ -50,6 +65,7 @@ def read_rows(path: Path) -> list[Row]:
         ".ndjson": _lines,
         ".json": _document,
         ".parquet": _parquet,
+        ".xlsx": _excel,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -128,6 +144,74 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
     for number, values in enumerate(table.to_pylist(), 1):
         yield Row(values, path.name, f"row {number}")
+
+
+def _excel(path: Path) -> Iterator[Row]:
+    """Read the first sheet: text stays text, numbers and dates become the text that stands in the cell.
+
+    The first row that holds anything is the header; empty rows are skipped. Of a formula the value is read that Excel
+    stored when it saved the file.
+    """
+    lines = iter(_excel_lines(path))
+    start, header = next(lines, (0, []))
+    if not header:
+        raise UserError(f"{path}: the first sheet is empty")
+    doubled = {name for name in header if name and header.count(name) > 1}
+    if doubled:
+        raise UserError(f"{path} row {start}: the column '{min(doubled)}' stands twice")
+    for number, cells in lines:
+        if any(cells[len(header) :]) or any(cell and not name for cell, name in zip(cells, header, strict=False)):
+            raise UserError(f"{path} row {number}: a cell stands in a column without a name; name it in row {start}")
+        filled = cells + [""] * (len(header) - len(cells))
+        values: dict[str, Json] = {name: cell for name, cell in zip(header, filled, strict=True) if name}
+        yield Row(values, path.name, f"row {number}")
+
+
+def _excel_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows that hold anything, with their numbers, without the empty cells behind the last."""
+    try:
+        import openpyxl  # noqa: PLC0415 - an extra
+        from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
+    except ImportError:
+        raise MissingDependencyError(f"reading {path.name}", "excel") from None
+    found: list[tuple[int, list[str]]] = []
+    try:
+        with warnings.catch_warnings():  # of drop-down lists and styles that a reader of values does not need
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # other programs write wrong ones
+            for number, row in enumerate(sheet.iter_rows(), 1):
+                cells = [_shown(cell, f"{path} row {number}") for cell in row]
+                while cells and not cells[-1]:
+                    cells.pop()
+                if cells:
+                    found.append((number, cells))
+            book.close()
+    except (zipfile.BadZipFile, InvalidFileException, LookupError, OSError, SyntaxError, ValueError):
+        # A broken part of it raises `xml.etree.ElementTree.ParseError`, which is a SyntaxError.
+        raise UserError(f"{path}: not a readable Excel workbook (with a password, or an old .xls?)") from None
+    return found
+
+
+def _shown(cell: Any, where: str) -> str:  # noqa: ANN401 - openpyxl has no types
+    """Return a cell's value as the text that Excel shows; dates in ISO form."""
+    value = cell.value
+    if cell.data_type == "e":
+        raise UserError(f"{where}: the cell {cell.coordinate} holds Excel's error {value}; mend the formula")
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime) and value.time() == time():
+        return value.date().isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, float):
+        return f"{value:.15g}"  # Excel keeps 15 digits: 0.3, not 0.30000000000000004
+    # A format of zeros alone (`00000`) is how numbers such as 00123 are kept.
+    digits = cell.number_format
+    return str(value).zfill(len(digits)) if digits and set(digits) == {"0"} else str(value)
 
 
 def read_hub(source: HubSource) -> tuple[dict[str, list[Row]], str]:

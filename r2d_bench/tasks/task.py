@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.records import Example, Json, digest
 from r2d_bench.tasks.examples import build_examples
 from r2d_bench.tasks.labels import LabelSpace
-from r2d_bench.tasks.sources import Row, read_hub, read_rows
+from r2d_bench.tasks.sources import Reading, Row, read_hub, read_rows
 from r2d_bench.tasks.spec import TaskSpec
 
 DATA_VARIABLE = "R2D_BENCH_DATA"
 
-Reader = Callable[[Any], dict[str, list[dict[str, Json]]]]
+Reader = Callable[[Any], Reading | Mapping[str, Sequence[Row | dict[str, Json]]]]
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Provenance:
     Attributes:
         kind: bundled, local or hub.
         commit: the hub's commit that was resolved.
+        notes: what the task's own reader tells of the rows (how many were skipped, and why).
     """
 
     kind: str
     commit: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,14 @@ class Task:
             rows, commit = self._from_hub()
             flat = [row.values for part in rows.values() for row in part]
             shaped, provenance, file = read(flat), Provenance("hub", commit), self.spec.name
+        found = shaped if isinstance(shaped, Reading) else Reading(shaped)
         numbered = {
-            split: [Row(values, file, f"{split} item {n}") for n, values in enumerate(part, 1)]
-            for split, part in shaped.items()
+            split: [
+                row if isinstance(row, Row) else Row(row, file, f"{split} item {n}") for n, row in enumerate(part, 1)
+            ]
+            for split, part in found.splits.items()
         }
-        return numbered, provenance
+        return numbered, replace(provenance, notes=found.notes)
 
     def splits(self) -> dict[str, list[Example]]:
         """Return every split with its examples.

@@ -34,7 +34,12 @@ def test_list(capsys: pytest.CaptureFixture[str]):
     lines = say(["tasks", "list"], capsys).splitlines()
     assert lines[0].split("\t") == ["task", "labels", "how many", "visibility", "licence", "title"]
     assert [line.split("\t")[:5] for line in lines[1:]] == [
+        ["bioasq@1", "closed", "2", "gated", "terms of the BioASQ organisers"],
+        ["bioasq_r2d@1", "closed", "2", "gated", "terms of the BioASQ organisers"],
+        ["ddxplus@1", "open", "–", "public", "CC-BY-4.0"],
+        ["medreason@1", "choices", "–", "public", "MIT"],
         ["pubmedqa@1", "closed", "3", "public", "MIT"],
+        ["pubmedqa_r2d@1", "closed", "3", "public", "MIT"],
         ["triage@1", "ordinal", "6", "public", "CC-BY-4.0"],
     ]
     assert say(["tasks"], capsys).splitlines() == lines
@@ -43,8 +48,10 @@ def test_list(capsys: pytest.CaptureFixture[str]):
 def test_list_as_json_with_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_task(tmp_path / "small", label={"space": "open", "values": []})
     listed = json.loads(say(["tasks", "list", "--json", "--task-dir", str(tmp_path)], capsys))
-    assert [card["full_name"] for card in listed] == ["small@1", "pubmedqa@1", "triage@1"]
-    assert listed[1]["label"]["values"] == ["yes", "no", "maybe"]
+    assert listed[0]["full_name"] == "small@1"
+    values = {card["full_name"]: card["label"]["values"] for card in listed}
+    assert values["pubmedqa@1"] == ["yes", "no", "maybe"]
+    assert "triage@1" in values
     assert "small@1\topen\t–\tprivate" in say(["tasks", "list", "--task-dir", str(tmp_path)], capsys)
 
 

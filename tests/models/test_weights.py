@@ -9,7 +9,7 @@ import pytest
 
 from r2d_bench.errors import UserError
 from r2d_bench.models.hf_loading import gguf_text
-from r2d_bench.models.weights import find_weights
+from r2d_bench.models.weights import find_files, find_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,14 +123,28 @@ def test_folders_that_are_no_checkpoint(tmp_path: Path):
     assert "no config.json in this folder" in refusal(str(tmp_path / "out"))
     assert "it holds checkpoints: checkpoint-500" in refusal(str(tmp_path / "out"))
     assert "*.safetensors is missing" in refusal(str(tmp_path / "out" / "checkpoint-500"))
-    (tmp_path / "lora").mkdir()
-    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
-    assert "merge_and_unload" in refusal(str(tmp_path / "lora"))
     (tmp_path / "notes.txt").write_text("words")
     assert "not a checkpoint" in refusal(str(tmp_path / "notes.txt"))
     for name in ("a", "b"):
         gguf(tmp_path / "many" / f"{name}.gguf")
     assert "name one of them: a.gguf, b.gguf" in refusal(str(tmp_path / "many"))
+
+
+def test_adapters_where_a_whole_model_is_needed(tmp_path: Path):
+    folder = tmp_path / "lora"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    assert "adapter_model.safetensors (the file is missing)" in refusal(str(folder))
+    (folder / "adapter_model.bin").write_bytes(b"\x80\x02")
+    assert "only adapter_model.bin, a pickle" in refusal(str(folder))
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    assert "a LoRA adapter, where a whole model is needed: merge it" in refusal(str(folder))
+    found = find_files(str(folder))
+    assert (found.name, found.is_adapter, found.base) == ("lora", True, None)
+    # transformers would leave model.safetensors aside, and load the base that adapter_config.json names.
+    checkpoint(tmp_path / "both")
+    shutil.copytree(folder, tmp_path / "both", dirs_exist_ok=True)
+    assert "a whole model (model.safetensors) and an adapter in one folder" in refusal(str(tmp_path / "both"))
 
 
 def test_pickled_weights_are_refused_with_the_command_that_mends_it(tmp_path: Path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -55,6 +57,23 @@ def write_parquet(path: Path, rows: Rows) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
+def write_excel(path: Path, rows: Rows) -> None:
+    write_sheet(path, [list(rows[0]), *(list(row.values()) for row in rows)])
+
+
+def write_sheet(path: Path, lines: list[list[Any]]) -> None:
+    """Write cells as they are given; a text never becomes a formula or a number."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for number, line in enumerate(lines, 1):
+        for column, value in enumerate(line, 1):
+            cell = sheet.cell(number, column, value)
+            if isinstance(value, str):
+                cell.data_type = "s"
+    book.create_sheet("another").append(["not", "read"])
+    book.save(path)
+
+
 FORMATS: dict[str, Callable[[Path, Rows], None]] = {
     "rows.csv": write_csv,
     "rows.tsv": write_tsv,
@@ -63,6 +82,7 @@ FORMATS: dict[str, Callable[[Path, Rows], None]] = {
     "list.json": write_list,
     "object.json": write_object,
     "rows.parquet": write_parquet,
+    "rows.xlsx": write_excel,
     "ROWS.CSV": write_csv,
 }
 
@@ -161,7 +181,9 @@ def test_a_row_knows_where_it_stood(tmp_path: Path, name: str, raw: bytes, place
     ("name", "raw", "message"),
     [
         ("a.csv", None, "a.csv: no such file"),
-        ("a.xlsx", b"x", r"a.xlsx: unknown format '.xlsx' \(known: .csv, .tsv, .jsonl"),
+        ("a.xls", b"x", r"a.xls: unknown format '.xls' \(known: .csv, .tsv, .jsonl"),
+        ("a.xlsx", b"x", r"a.xlsx: not a readable Excel workbook"),
+        ("a.xlsx", b"PK\x05\x06" + bytes(18), r"a.xlsx: not a readable Excel workbook"),
         ("a.csv", b"", "a.csv: the file is empty"),
         ("a.csv", b"\xef\xbb\xbf", "a.csv: the file is empty"),
         ("a.csv", b"id,note\n", "a.csv: the file has no rows"),
@@ -238,3 +260,67 @@ def test_broken_yaml_is_told_in_one_line(tmp_path: Path, text: str, message: str
     with pytest.raises(UserError, match=message) as caught:
         read_yaml(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (1, "1"),
+        (-20, "-20"),
+        (1.5, "1.5"),
+        (0.1 + 0.2, "0.3"),
+        (True, "TRUE"),
+        (None, ""),
+        ("1", "1"),
+        ("01", "01"),
+        ("=1+1", "=1+1"),
+        (datetime(2026, 2, 3), "2026-02-03"),  # noqa: DTZ001 - Excel knows no time zones
+        (datetime(2026, 2, 3, 14, 5), "2026-02-03T14:05:00"),  # noqa: DTZ001
+        (time(14, 5), "14:05:00"),
+    ],
+)
+def test_a_cell_of_a_workbook_is_the_text_that_it_shows(tmp_path: Path, cell: object, text: str):
+    write_sheet(tmp_path / "a.xlsx", [["id", "x"], ["1", cell]])
+    assert values(tmp_path / "a.xlsx") == [{"id": "1", "x": text}]
+
+
+def test_leading_zeros_of_a_number_format_are_kept(tmp_path: Path):
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["id"])
+    book.worksheets[0].append([123])
+    book.worksheets[0].cell(2, 1).number_format = "00000"
+    book.save(tmp_path / "a.xlsx")
+    assert values(tmp_path / "a.xlsx") == [{"id": "00123"}]
+
+
+def test_empty_rows_and_unnamed_empty_columns_of_a_workbook_are_skipped(tmp_path: Path):
+    write_sheet(tmp_path / "a.xlsx", [[], ["id", None, "note"], [], ["1", None, "x"], ["2"], [None, None, ""]])
+    rows = read_rows(tmp_path / "a.xlsx")
+    assert [row.values for row in rows] == [{"id": "1", "note": "x"}, {"id": "2", "note": ""}]
+    assert [row.where for row in rows] == ["a.xlsx row 4", "a.xlsx row 5"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], r"a\.xlsx: the first sheet is empty"),
+        ([["id"]], r"a\.xlsx: the file has no rows"),
+        ([["id", "id"], ["1", "2"]], r"a\.xlsx row 1: the column 'id' stands twice"),
+        ([["id"], ["1", "x"]], r"a\.xlsx row 2: a cell stands in a column without a name; name it in row 1"),
+        ([["id", None, "b"], ["1", "x", "y"]], r"a\.xlsx row 2: a cell stands in a column without a name"),
+    ],
+)
+def test_broken_sheets_are_told(tmp_path: Path, lines: list[list[Any]], message: str):
+    write_sheet(tmp_path / "a.xlsx", lines)
+    with pytest.raises(UserError, match=message):
+        read_rows(tmp_path / "a.xlsx")
+
+
+def test_an_error_in_a_cell_is_told(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for line in (["id", "label"], ["1", "#REF!"]):
+        book.worksheets[0].append(line)
+    assert book.worksheets[0].cell(2, 2).data_type == "e"
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(UserError, match=r"a\.xlsx row 2: the cell B2 holds Excel's error #REF!"):
+        read_rows(tmp_path / "a.xlsx")
