@@ -103,6 +103,8 @@ def main() -> None:
     parser.add_argument("--way", choices=["ours", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.latency <= 0:
+        parser.error("--latency should be above 0: the ideal rate is concurrency / latency")
     if args.way:
         print(json.dumps((ours if args.way == "ours" else bare)(args.url, args.requests, args.concurrency)))
         return

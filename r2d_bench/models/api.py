@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from r2d_bench.errors import UserError
-from r2d_bench.models.api_calls import Caller, Settings
+from r2d_bench.models.api_calls import Caller, Settings, prices_of
 from r2d_bench.models.api_errors import looks_like_key
 from r2d_bench.models.api_limits import Pace
 from r2d_bench.models.api_litellm import check_installed, load_litellm
 from r2d_bench.models.api_loop import in_loop
-from r2d_bench.models.base import Answer, Capabilities, Identity, Model, Params
+from r2d_bench.models.base import Answer, Capabilities, Identity, Model, Params, Prices
 from r2d_bench.records import Json, LabelMethod
 from r2d_bench.tasks.privacy import is_loopback
 
@@ -184,6 +184,12 @@ class API(Model):
             first_alone=not caller.proven,
             end=caller.close,
         )
+
+    def prices(self) -> Prices | None:
+        """Return the prices of litellm's own table, for the provider's own address."""
+        if self._base_url is not None:
+            return None
+        return prices_of(self._litellm(), self._name)
 
     def _connected(self) -> Caller:
         if self._caller is None:

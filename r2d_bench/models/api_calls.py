@@ -6,12 +6,14 @@ import asyncio
 import random
 import re
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from r2d_bench.errors import UserError
 from r2d_bench.models.api_errors import Trouble, trouble
 from r2d_bench.models.api_replies import read_reply, schema_of
 from r2d_bench.models.api_thinking import thinking_arguments
+from r2d_bench.models.base import Prices
 from r2d_bench.records import Failure, Finish, Json, LabelMethod, Response
 
 if TYPE_CHECKING:
@@ -64,6 +66,13 @@ class Caller:
         # What a server of one's own can do is found out by asking it.
         self._formats = not settings.own_host or litellm.supports_response_schema(self._name, self._provider)
         self._has_formatted = False  # a reply to a `response_format` was had
+        self._thinking, remark = thinking_arguments(
+            self._provider,
+            settings.thinking_tokens,
+            self._takes,
+            reasons=settings.thinking_tokens > 0 or bool(litellm.supports_reasoning(self._name, self._provider)),
+        )
+        self._thinking_remarks = [remark] if remark else []
         self._refused: dict[str, str] = {}  # parameter → the remark that tells why it is left out
         self._served: str | None = None
         self.proven = False  # an answer was had: key, model and parameters are right
@@ -148,11 +157,8 @@ class Caller:
         if schema is not None:
             form = {"name": "answer", "schema": schema, "strict": True}
             wanted["response_format"] = {"type": "json_schema", "json_schema": form}
-        known = {"model": self._name, "custom_llm_provider": self._provider}
-        reasons = settings.thinking_tokens > 0 or bool(self._litellm.supports_reasoning(**known))
-        thinking, remark = thinking_arguments(self._provider, settings.thinking_tokens, self._takes, reasons=reasons)
-        wanted |= thinking
-        remarks += [remark] if remark else []
+        wanted |= self._thinking
+        remarks += self._thinking_remarks
         for name in [*wanted]:
             if name in self._refused:
                 remarks.append(self._refused[name])
@@ -218,6 +224,16 @@ class Caller:
             client = clients.pop(key)
             if hasattr(client, "close"):
                 await client.close()
+
+
+def prices_of(litellm: Any, name: str) -> Prices | None:  # noqa: ANN401
+    """Return a model's prices by litellm's table, None for a model without."""
+    for known in (name, name.partition("/")[2]):
+        entry = litellm.model_cost.get(known, {})
+        if entry.get("input_cost_per_token") is not None and entry.get("output_cost_per_token") is not None:
+            source = f"litellm {version('litellm')}"
+            return Prices(float(entry["input_cost_per_token"]), float(entry["output_cost_per_token"]), source)
+    return None
 
 
 def cost_of(litellm: Any, reply: Any, name: str, provider: str) -> float | None:  # noqa: ANN401

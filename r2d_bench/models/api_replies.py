@@ -53,9 +53,14 @@ def read_reply(reply: Any, request: Request, *, formatted: bool) -> Response:  #
         thinking="\n".join(parts) or None,
         input_tokens=getattr(usage, "prompt_tokens", None),
         output_tokens=getattr(usage, "completion_tokens", None),
-        served_model=reply.model or None,
+        served_model=_served(reply.model),
         remarks=tuple(remarks),
     )
+
+
+def _served(name: str | None) -> str | None:
+    """Return the model's name; some servers tell the path of its file, which is nobody's business."""
+    return (name.rpartition("/")[2] if name.startswith("/") else name) if name else None
 
 
 def _finish(reason: str | None, *, refused: bool, cut: bool) -> Finish:

@@ -56,12 +56,13 @@ def parse_spec(text: str) -> ModelSpec:
         raise UserError(f"model '{text}': unknown kind '{kind}'{did_you_mean(kind, adapters)}")
     name, *pairs = rest.split(",")
     params: dict[str, str] = {}
-    for pair in pairs:
+    # Parameters are not repeated in messages: somebody may have typed a key there.
+    for number, pair in enumerate(pairs, 1):
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UserError(f"model '{text}': parameter '{pair}' should be key=value")
+            raise UserError(f"model '{kind}:{name}': parameter {number} should be key=value")
         if key.strip() in params:
-            raise UserError(f"model '{text}': parameter '{key.strip()}' stands twice")
+            raise UserError(f"model '{kind}:{name}': parameter '{key.strip()}' stands twice")
         params[key.strip()] = value.strip()
     return ModelSpec(kind, name, params)
 
@@ -82,5 +83,5 @@ def make_model(spec: ModelSpec, *, task: Task, seed: int) -> Model:
         UserError: unknown parameter, or whatever the adapter finds wrong with the name.
     """
     chosen = adapter(spec.kind)
-    params = check(chosen.Params, dict(spec.params), f"model '{spec}'")
+    params = check(chosen.Params, dict(spec.params), f"model '{spec.kind}:{spec.name}'")
     return chosen.create(spec.name, params, task=task, seed=seed)

@@ -22,6 +22,8 @@ _PACKAGES = (
     "tokenizers",
     "bert-score",
     "datasets",
+    "litellm",
+    "peft",
 )
 
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from r2d_bench.models.api_calls import cost_of
+from r2d_bench.models.api_calls import cost_of, prices_of
 from r2d_bench.models.api_errors import LONGEST_WAIT, looks_like_key, retry_after, scrub, trouble
 from r2d_bench.models.api_limits import Pace
 from r2d_bench.models.api_litellm import load_litellm
@@ -149,3 +149,16 @@ def test_a_loop_ends_also_when_nobody_reads():
     answers.close()
     assert time.monotonic() - start < 1
     assert ended == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("openai/gpt-4o-mini", True), ("gpt-4o-mini", True), ("openai/nobody-knows-me", False)]
+)
+def test_prices_are_those_of_litellm_s_table(name: str, *, known: bool):
+    litellm = load_litellm()
+    prices = prices_of(litellm, name)
+    assert (prices is not None) is known
+    if prices is not None:
+        entry = litellm.model_cost["gpt-4o-mini"]
+        assert (prices.input, prices.output) == (entry["input_cost_per_token"], entry["output_cost_per_token"])
+        assert prices.source.startswith("litellm 1.")

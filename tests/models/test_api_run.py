@@ -16,7 +16,11 @@ from run_parts import LABELS, make_task, rows
 from r2d_bench import api
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from r2d_bench.benchmark import Report
+    from r2d_bench.records import Json
 
 CONCURRENCY = 8
 MIX = Faults(error=0.2, limited=0.1, dropped=0.05, truncated=0.05, hanging=0.02, seed=1)
@@ -33,7 +37,7 @@ def spec(server: FaultServer, **params: float) -> str:
     return ",".join([f"api:openai/m,base_url={server.url}", *(f"{k}={v}" for k, v in pairs.items())])
 
 
-def scores(report: Any) -> Any:
+def scores(report: Report) -> Mapping[str, Json]:
     (run,) = report.finished
     assert run.outcome.failures == Counter()
     return run.scores
@@ -48,7 +52,7 @@ def texts(runs: Path) -> dict[str, str]:
 
 def test_faults_change_no_score(tmp_path: Path):
     make_task(tmp_path, rows(60))
-    how: dict[str, Any] = {"tasks": [str(tmp_path / "small")], "site": None, "bertscore": "none"}
+    how: dict[str, Any] = {"tasks": [str(tmp_path / "small")], "site": None, "bertscore": {"model": "none"}}
     with FaultServer(labels=LABELS) as calm, FaultServer(MIX, labels=LABELS) as stormy:
         quiet = api.run([spec(calm)], runs=str(tmp_path / "calm"), **how)
         loud = api.run([spec(stormy)], runs=str(tmp_path / "stormy"), **how)

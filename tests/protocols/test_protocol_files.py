@@ -104,8 +104,8 @@ def test_the_zero_shot_prompt(tasks: dict[str, Task]):
         Message(
             "user",
             "Text:\nfirst note\n\nLabels:\n- yes: it does\n- no\n- maybe\n\n"
-            f'{hint}\nThen decide. Reply with one JSON object and nothing else:\n{{"rationale": "…", '
-            '"label": "one of yes, no, maybe"}',
+            f"{hint}\nThen decide for one of the labels, spelled as above. Reply with one JSON object and nothing "
+            'else:\n{"rationale": "…", "label": "…"}',
         ),
     )
     open_prompt = words(requests(tasks["open"], load_protocol("zero_shot"))["answer"])
