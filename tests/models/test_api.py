@@ -96,7 +96,8 @@ def test_every_request_is_answered_with_what_the_server_said(task: Task):
 def test_faults_change_no_answer_and_cost_one_call_each(task: Task):
     requests = [ask(number) for number in range(300)]
     with FaultServer(MIX) as server:
-        answers = dict(api(task, server, timeout=0.5).generate(requests))
+        # The time-out is long enough that a busy machine does not look like a hanging server.
+        answers = dict(api(task, server, timeout=4).generate(requests))
     texts = {key: answer.text for key, answer in answers.items() if isinstance(answer, Response)}
     assert texts == {r.key: said(content(n), ("yes", "no")) for n, r in enumerate(requests)}
     assert set(server.seen.kinds) == {"error", "limited", "dropped", "truncated", "hanging"}

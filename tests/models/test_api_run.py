@@ -33,7 +33,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spec(server: FaultServer, **params: float) -> str:
-    pairs = {"concurrency": CONCURRENCY, "timeout": 1, "backoff": 0.01} | params
+    pairs = {"concurrency": CONCURRENCY, "timeout": 4, "backoff": 0.01} | params
     return ",".join([f"api:openai/m,base_url={server.url}", *(f"{k}={v}" for k, v in pairs.items())])
 
 
