@@ -207,7 +207,7 @@ def _plan_one(job: Job, task: Task, wanted: ModelJob, names: Mapping[str, NamedM
 
 
 def _probes(asked: Sequence[str], setup: RunSetup) -> tuple[str, ...]:
-    """Return the probes of a run; a protocol without the probe asked for is not asked, unless none has that name.
+    """Return the probes that a run is asked; a protocol without any is asked none.
 
     Raises:
         UserError: the protocol has probes, but none of that name.

@@ -161,23 +161,29 @@ class _Asking:
         if self._budget.met():
             return
         with closing(_answers(self._model, waiting[: self._budget.left()])) as answers:
-            for request, said in answers:
+            for twins, said in answers:
                 answer = _encodable(said)
-                write(request, answer)
-                self._count(request, answer)
+                for request in twins:
+                    write(request, answer)
+                    self._note(request, answer)
+                self._pay(answer)
                 if self._budget.met():
                     return
 
-    def _count(self, request: Request, answer: Response | Failure) -> None:
-        self._budget.add(answer)
+    def _note(self, request: Request, answer: Response | Failure) -> None:
         self._progress.advance(failed=isinstance(answer, Failure))
         if isinstance(answer, Failure):
             self.failures[answer.reason] += 1
-            return
-        self._responses[request.key] = answer
-        self.answered += 1
-        self._tokens.update(input=answer.input_tokens or 0, output=answer.output_tokens or 0)
-        self._cost += answer.cost or 0.0
+        else:
+            self._responses[request.key] = answer
+            self.answered += 1
+
+    def _pay(self, answer: Response | Failure) -> None:
+        """Count what was sent: once, however many requests it answers."""
+        self._budget.add(answer)
+        if isinstance(answer, Response):
+            self._tokens.update(input=answer.input_tokens or 0, output=answer.output_tokens or 0)
+            self._cost += answer.cost or 0.0
 
     def spent(self) -> dict[str, Json]:
         """Return what the sitting did and spent, for `run.json`. The cost is in US dollars, where prices are known."""
@@ -189,8 +195,10 @@ class _Asking:
         }
 
 
-def _answers(model: Model, requests: Sequence[Request]) -> Generator[tuple[Request, Response | Failure], None, None]:
-    """Yield every request with what came of it; requests with equal content are asked once where that is sound."""
+def _answers(
+    model: Model, requests: Sequence[Request]
+) -> Generator[tuple[list[Request], Response | Failure], None, None]:
+    """Yield requests of equal content with what came of them; they are asked once where that is sound."""
     if not requests:
         return
     pure = model.capabilities.pure
@@ -202,11 +210,9 @@ def _answers(model: Model, requests: Sequence[Request]) -> Generator[tuple[Reque
     ask: Callable[[Sequence[Request]], Iterator[Answer]] = model.score if scored else model.generate
     with closing(_closable(ask([twins[0] for twins in asked.values()]))) as answers:
         for key, answer in answers:
-            for request in asked.pop(key):
-                yield request, answer
+            yield asked.pop(key), answer
     for twins in asked.values():
-        for request in twins:
-            yield request, Failure("no answer", "the model ended without one")
+        yield twins, Failure("no answer", "the model ended without one")
 
 
 def _encodable(answer: Response | Failure) -> Response | Failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from run_parts import Counting, Quiet, carry_out, make_task, rows
+from run_parts import Counting, Quiet, carry_out, make_task, row, rows
 
 from r2d_bench.errors import UserError
 from r2d_bench.records import Failure, LabelMethod, Response
@@ -185,6 +185,19 @@ def test_a_job_stops_at_a_cost(tmp_path: Path):
     outcome = execute(task, model, setup, Sitting(select(task.examples()), budget=budget), store, Quiet())
     assert (outcome.answered, budget.cost, outcome.stopped) == (4, 1.0, "--max-cost 1")
     assert store.manifest()["sittings"][0]["cost"] == 1.0
+
+
+def test_an_answer_to_several_requests_is_paid_once_and_stored_for_all(tmp_path: Path):
+    task = make_task(tmp_path, [row(f"t{k}", "yes", note="the same note") for k in range(4)])
+    model = Counting(lambda _: Response("yes", cost=0.25, input_tokens=10, output_tokens=1))
+    setup = plan_run(task, model, protocol="sft")
+    store = RunStore(tmp_path / "runs" / setup.folder)
+    budget = Budget(max_cost=0.25)
+    outcome = execute(task, model, setup, Sitting(select(task.examples()), budget=budget), store, Quiet())
+    assert (len(model.asked), budget.requests, budget.cost) == (1, 1, 0.25)
+    assert (outcome.answered, outcome.incomplete, outcome.stopped) == (4, 0, None)
+    sitting = store.manifest()["sittings"][0]
+    assert (sitting["cost"], sitting["tokens"]) == (0.25, {"input": 10, "output": 1})
 
 
 def test_failures_count_as_requests():
