@@ -13,6 +13,7 @@ from r2d_bench.leaderboard.build import build
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.store import RunStore
 from r2d_bench.tasks.task import load_task
+from r2d_bench.training.listener import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
+    from r2d_bench.training.listener import Listener
+    from r2d_bench.training.planning import Plan
 
 __all__ = ["build_leaderboard", "load_task", "run", "score"]
 
@@ -41,6 +44,10 @@ class _Silent(Reporter):
 
     def left_out(self, spec: str, why: str) -> None:
         """A model of the board's panel does not fit a task."""
+
+    def training(self, number: int, of: int, plan: Plan) -> Listener:  # noqa: ARG002
+        """A training begins."""
+        return Silent()
 
 
 def run(

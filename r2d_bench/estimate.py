@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from r2d_bench.models.base import Trainable
 from r2d_bench.protocols.shots import gold_output
 from r2d_bench.runs.predictions import Reader
+from r2d_bench.runs.selection import asked_examples
 from r2d_bench.runs.store import find_runs
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class RunEstimate:
 
     Attributes:
         run: name of its folder.
+        training: stage → the most steps that are trained first; empty where nothing has to be.
         requests: stage → requests that are not answered yet.
         stored: answers that are there already.
         input_tokens: about so many.
@@ -41,6 +44,7 @@ class RunEstimate:
     """
 
     run: str
+    training: dict[str, int]
     requests: dict[str, int]
     stored: int
     input_tokens: int
@@ -83,6 +87,7 @@ def _estimate(run: PlannedRun, probes: Sequence[str], rates: Mapping[str, float]
     rate = rates.get(_who(run.setup.model))
     return RunEstimate(
         run=run.store.name,
+        training=run.model.plan.steps if isinstance(run.model, Trainable) and not run.model.ready else {},
         requests=requests,
         stored=stored,
         input_tokens=input_tokens,
@@ -98,13 +103,10 @@ def _requests(
 ) -> Iterator[tuple[str, Request]]:
     """Yield every request of a run, later stages as they are or, without an answer before them, filled with gold."""
     reader, prompts = Reader(run.task, run.setup, probes), run.setup.prompts(run.task)
-    chosen = set(run.selection.ids)
-    stages = [*run.setup.stages, *(probe for probe in run.setup.probes if probe.name in probes)]
-    for example in run.task.examples(run.setup.split):
-        if example.id not in chosen:
-            continue
+    asked = [probe for probe in run.setup.probes if probe.name in probes]
+    for example in asked_examples(run.task, run.setup.split, run.selection, run.challenges):
         gold = {s.name: gold_output(run.task, run.setup.protocol, s, example) for s in _writable(run)}
-        for stage in stages:
+        for stage in (*run.setup.stages, *(asked if example.split == run.setup.split else ())):
             request = reader.request(stage.name, example, responses)
             if request is None and reader.waits(stage.name, example):
                 request = prompts[stage.name].request(example, gold)

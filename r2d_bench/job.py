@@ -67,6 +67,7 @@ class Job(_Part):
         baselines: also run each task's own baselines.
         limit, ids: the part of the split that every model is asked, unless it has its own.
         runs: folder of the run folders.
+        checkpoints: folder of what `r2d:` trains.
         site: folder of the page; None (in a file: `none`) builds none.
         board: the leaderboard that the page shows.
         panel: also run the board's panel of baselines, as far as it fits each task.
@@ -76,6 +77,8 @@ class Job(_Part):
         seed: seed of everything that draws.
         seeds: run everything once for each of these seeds instead.
         shots: so many training examples in front of every prompt, drawn with the seed.
+        challenges: also ask the tasks' challenge sets; where absent, with every run that is asked the whole split.
+        rationale_style: the style of the gold rationales, for tasks that declare several; their default where absent.
         probes: probes that are asked too; `all` stands for all of the protocol's.
         max_requests, max_cost: stop cleanly when so many requests were sent, or US dollars spent.
     """
@@ -88,6 +91,7 @@ class Job(_Part):
     limit: int | None = Field(default=None, ge=1)
     ids: tuple[str, ...] | None = None
     runs: str = "runs"
+    checkpoints: str = "checkpoints"
     site: str | None = "site"
     board: str = "main"
     panel: bool = False
@@ -97,6 +101,8 @@ class Job(_Part):
     seed: int = Field(default=0, ge=0)
     seeds: tuple[NonNegativeInt, ...] = ()
     shots: int = Field(default=0, ge=0)
+    challenges: bool | None = None
+    rationale_style: str | None = None
     probes: tuple[str, ...] = ()
     max_requests: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)

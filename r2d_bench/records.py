@@ -60,6 +60,26 @@ class RationaleStatus(StrEnum):
     ABSENT = "absent"  # this model or protocol elicits none: unscored
 
 
+class ChallengeKind(StrEnum):
+    """What a challenge set asks of a model.
+
+    minimal_pair: a row differs from its base example in little, and has another label.
+    invariance: a row differs from its base example in what must not matter, and has the same label.
+    edge: a row where several labels are acceptable.
+    insufficient: a row that lacks what would decide it; a safe answer is the gold label or a more urgent one.
+    """
+
+    MINIMAL_PAIR = "minimal_pair"
+    INVARIANCE = "invariance"
+    EDGE = "edge"
+    INSUFFICIENT = "insufficient"
+
+    @property
+    def paired(self) -> bool:
+        """Whether each row is the twin of an example of the evaluated split."""
+        return self in {ChallengeKind.MINIMAL_PAIR, ChallengeKind.INVARIANCE}
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One item of a task.
@@ -69,10 +89,12 @@ class Example:
         split: the split it belongs to.
         input: the text a model reads, rendered by the task's field mapping.
         gold: the gold label in the spelling of the label space; None where the split has none.
-        references: gold rationales; empty where the item has none.
+        references: gold rationales in the chosen style; empty where the item has none.
+        styles: style → gold rationales in it; empty where the task declares no styles.
         options: the label candidates of this item (label space *choices*), in order.
         acceptable: labels that also count as right in acceptable-set accuracy.
         group: id of the cluster of dependent items (patient, abstract, vignette family).
+        pair: of a row of a challenge set: id of the evaluated example that it is a twin of (its base).
         slices: metadata by which results may be split.
         fields: the source row, for prompts of own protocols.
     """
@@ -82,9 +104,11 @@ class Example:
     input: str
     gold: str | None
     references: tuple[str, ...] = ()
+    styles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     acceptable: tuple[str, ...] = ()
     group: str | None = None
+    pair: str | None = None
     slices: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.benchmark import Reporter
 from r2d_bench.cli.plain import say, say_json, show_table
+from r2d_bench.cli.training_progress import TrainingBars, TrainingLines, bars, training_line
 from r2d_bench.metrics.display import figure, heading
 from r2d_bench.metrics.registry import METRICS
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
+    from r2d_bench.training.listener import Listener
+    from r2d_bench.training.planning import Plan
 
 COLUMNS = ("accuracy", "macro_f1", "bertscore_f1", "bleu", "chrf", "unparsed")
 Scored = tuple["RunSetup", "Path", "Mapping[str, Json]"]
@@ -95,10 +98,22 @@ def show_estimates(estimates: Sequence[RunEstimate], *, as_json: bool) -> None:
     rows = []
     for one in estimates:
         stages = ", ".join(f"{stage} {count}" for stage, count in one.requests.items())
+        first = ", ".join(f"{stage} {steps}" for stage, steps in one.training.items()) or "–"
         cost = f"{one.cost:.2f} ({one.price_source})" if one.cost is not None else "–"
         seconds = f"{one.seconds:.0f} s" if one.seconds is not None else "–"
-        rows.append([one.run, stages, str(one.stored), str(one.input_tokens), str(one.output_tokens), cost, seconds])
-    head = ["run", "requests", "stored", "input tokens, about", "output tokens, at most", "US$, at most", "time"]
+        rows.append(
+            [one.run, first, stages, str(one.stored), str(one.input_tokens), str(one.output_tokens), cost, seconds]
+        )
+    head = [
+        "run",
+        "training steps",
+        "requests",
+        "stored",
+        "input tokens, about",
+        "output tokens, at most",
+        "US$, at most",
+        "time",
+    ]
     show_table(head, rows, "nothing was asked (--dry-run)")
 
 
@@ -108,25 +123,7 @@ def make_reporter() -> Iterator[Reporter]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with bars() as progress:
         yield Bars(progress)
 
 
@@ -177,6 +174,10 @@ class Lines(Reporter):
     def left_out(self, spec: str, why: str) -> None:
         self._write(f"left out of the panel: {spec}: {why}")
 
+    def training(self, number: int, of: int, plan: Plan) -> Listener:
+        self._write(training_line(number, of, plan))
+        return TrainingLines(self._write)
+
     def stage(self, name: str, *, total: int, stored: int) -> None:
         self._pace, self._name, self._told = _Pace(total, stored), name, (0, time.monotonic())
         kept = f", {stored} answered before" if stored else ""
@@ -211,6 +212,10 @@ class Bars(Reporter):
 
     def left_out(self, spec: str, why: str) -> None:
         self._progress.console.print(f"left out of the panel: {spec}: {why}", markup=False, highlight=False)
+
+    def training(self, number: int, of: int, plan: Plan) -> Listener:
+        self._progress.console.print(training_line(number, of, plan), markup=False, highlight=False)
+        return TrainingBars(self._progress)
 
     def stage(self, name: str, *, total: int, stored: int) -> None:
         if self._task is not None:

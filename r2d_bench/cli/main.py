@@ -9,13 +9,14 @@ import traceback
 from typing import NoReturn
 
 from r2d_bench import __version__
-from r2d_bench.cli import convert, leaderboard, protocols, run, runs, score, tasks
+from r2d_bench.cli import convert, leaderboard, protocols, run, runs, score, tasks, train
 from r2d_bench.errors import UserError, did_you_mean
 
-VERBS = (run, score, runs, tasks, protocols, leaderboard, convert)
+VERBS = (run, train, score, runs, tasks, protocols, leaderboard, convert)
 DESCRIPTION = "Benchmark models that predict a label and write a rationale."
 EXAMPLES = """examples:
   r2d-bench run hf:./my-t5 baseline:majority -t triage      predict, score, page
+  r2d-bench train google/flan-t5-base -t triage              train one that predicts and explains
   r2d-bench tasks list                                      the tasks at hand
   r2d-bench leaderboard build                               the page again, from the run folders
 """
@@ -86,3 +87,7 @@ def _one_line(error: Exception) -> str:
 def entry() -> None:
     """Entry point of the installed command."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -71,6 +71,15 @@ def add_bertscore(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rationale_style(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --rationale-style; `default` says which style is taken without it."""
+    parser.add_argument(
+        "--rationale-style",
+        metavar="NAME",
+        help=f"style of the gold rationales, for tasks with several (default: {default})",
+    )
+
+
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add --runs."""
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the run folders (default: runs)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 from r2d_bench.cli import options
 
 if TYPE_CHECKING:
-    import argparse
     from argparse import Namespace
 
     from r2d_bench.job import Job
@@ -21,6 +21,7 @@ EXAMPLES = """\
   r2d-bench run hf:./my-t5 -t triage -t pubmedqa --data pubmedqa=./pubmedqa
   r2d-bench run hf:org/chat-model -t triage --label-method scored --limit 60
   r2d-bench run hf:./my-t5 -t triage --board main --probes all
+  r2d-bench run r2d:tiny r2d:google/flan-t5-base -t triage --seeds 1,2,3      train, then benchmark
   r2d-bench run --config job.yaml --dry-run
 the same command again goes on where it stopped
 """
@@ -30,7 +31,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "run", "Run models on tasks: predict, score, page.", main, EXAMPLES)
     parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="KIND:NAME[,KEY=VALUE…]; kinds: hf, baseline, replay, mock"
+        "models", nargs="*", metavar="MODEL", help="KIND:NAME[,KEY=VALUE…]; kinds: hf, r2d, api, baseline, replay, mock"
     )
     parser.add_argument("-t", "--task", action="append", default=[], metavar="TASK", help="a task (repeatable)")
     parser.add_argument("--config", metavar="FILE", help="a job file; options given beside it stand before it")
@@ -48,6 +49,12 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seeds", metavar="N,…", help="run everything once for each seed")
     parser.add_argument("--shots", type=int, metavar="K", help="K training examples in front of every prompt")
     parser.add_argument("--probes", metavar="NAME,…|all", help="also ask these probes of the protocol")
+    parser.add_argument(
+        "--challenges",
+        action=argparse.BooleanOptionalAction,
+        help="also ask the task's challenge sets (default: when the whole split is asked)",
+    )
+    options.add_rationale_style(parser, "the task's")
     parser.add_argument("--dry-run", action="store_true", help="tell requests, tokens, cost and time; ask nothing")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop cleanly after N requests")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop cleanly when so much is spent")
@@ -57,6 +64,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     options.add_data(parser)
     options.add_task_dir(parser)
     parser.add_argument("--runs", metavar="DIR", help="folder of the run folders (default: runs)")
+    parser.add_argument("--checkpoints", metavar="DIR", help="folder of what r2d: trains (default: checkpoints)")
     parser.add_argument("--site", metavar="DIR", help="folder of the page (default: site)")
     parser.add_argument("--no-page", action="store_true", help="build no page")
     parser.add_argument("--board", metavar="NAME", help="the leaderboard of the page; its baseline panel is run too")
@@ -74,7 +82,7 @@ def main(args: Namespace) -> int:
     job = job_of(args)
     with make_reporter() as reporter:
         if args.dry_run:
-            estimates = estimate(plan(job, reporter), Path(job.runs), job.probes)
+            estimates = estimate(plan(job, reporter, train=False), Path(job.runs), job.probes)
         else:
             report = benchmark(job, reporter)
     if args.dry_run:
@@ -128,6 +136,7 @@ def _given(args: Namespace) -> dict[str, Json]:
         "task_dirs": args.task_dir,
         "baselines": args.baselines,
         "runs": args.runs,
+        "checkpoints": args.checkpoints,
         "site": args.site,
         "board": args.board,
         "panel": True if args.board else None,
@@ -135,6 +144,8 @@ def _given(args: Namespace) -> dict[str, Json]:
         "seed": args.seed,
         "seeds": _words(args.seeds),
         "shots": args.shots,
+        "challenges": args.challenges,
+        "rationale_style": args.rationale_style,
         "probes": _words(args.probes),
         "max_requests": args.max_requests,
         "max_cost": args.max_cost,

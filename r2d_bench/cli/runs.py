@@ -117,7 +117,8 @@ def _show(args: Namespace) -> int:
     say(f"{store.folder}\n{' · '.join(what)}")
     for sitting in manifest["sittings"]:
         came = f"{sitting['answered']} answered, {sitting['failed']} failed" if sitting["finished"] else "not finished"
-        say(f"  {sitting['started']}: {sitting['selection']['how']}, {came}")
+        sets = "".join(f", challenge set {name}" for name in sitting.get("challenges", ()))
+        say(f"  {sitting['started']}: {sitting['selection']['how']}{sets}, {came}")
     if scores is None:
         say("not scored yet: r2d-bench score " + str(store.folder))
         return 0

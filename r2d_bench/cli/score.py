@@ -29,6 +29,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="the leaderboard whose BERTScore encoder is used (default: main)",
     )
+    options.add_rationale_style(parser, "that of the run's newest sitting")
     options.add_bertscore(parser)
     options.add_data(parser)
     options.add_task_dir(parser)
@@ -45,7 +46,8 @@ def main(args: Namespace) -> int:
 
     data = options.data_pairs(args.data)
     encoder = options.bertscore_of(args.bertscore) or load_board(args.board).bertscore
-    wanted = ScoreOptions(bertscore=encoder, paper=not args.no_paper, seed=args.seed)
+    style = args.rationale_style
+    wanted = ScoreOptions(bertscore=encoder, paper=not args.no_paper, seed=args.seed, rationale_style=style)
     scorers = Scorers()
     stores = [RunStore(Path(folder)) for folder in args.folders]
     names = [store.setup().task.partition("@")[0] for store in stores]  # all are runs, before any is scored

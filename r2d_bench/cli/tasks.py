@@ -1,4 +1,4 @@
-"""`tasks list | show | validate | new`."""
+"""`tasks list | show | validate | new | build`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r2d_bench.cli import options, tasks_new
+from r2d_bench.cli import options, tasks_build, tasks_new
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "tasks", "Look at tasks and check them.", _list, EXAMPLES)
     parser.set_defaults(json=False, task_dir=[])
-    kinds = parser.add_subparsers(metavar="list|show|validate|new")
+    kinds = parser.add_subparsers(metavar="list|show|validate|new|build")
     listing = options.add_verb(kinds, "list", "List the tasks at hand.", _list, EXAMPLES)
     show = options.add_verb(
         kinds, "show", "Show a task: label counts, text lengths, the prompts of one example.", _show, EXAMPLES
@@ -47,10 +47,12 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     for one in (show, validate):
         one.add_argument("task", metavar="TASK", help="a task's name or folder")
         options.add_data(one)
+        options.add_rationale_style(one, "the task's")
     for one in (listing, show, validate):
         options.add_task_dir(one)
         options.add_json(one)
     tasks_new.add_parser(kinds, describe=_describe, say_splits=_say_splits)
+    tasks_build.add_parser(kinds)
 
 
 def _load(args: Namespace) -> Task:
@@ -58,7 +60,8 @@ def _load(args: Namespace) -> Task:
     from r2d_bench.tasks.task import load_task
 
     data = options.data_pairs(args.data)
-    task = load_task(args.task, task_dirs=[Path(folder) for folder in args.task_dir])
+    dirs = [Path(folder) for folder in args.task_dir]
+    task = load_task(args.task, task_dirs=dirs, style=args.rationale_style)
     names = {args.task, task.name}
     for name in data:
         if name not in names:
@@ -122,16 +125,24 @@ def _lengths(texts: list[str]) -> dict[str, int] | None:
 
 def _validate(args: Namespace) -> int:
     from r2d_bench.cli.plain import say, say_json
+    from r2d_bench.errors import UserError
 
     task = _load(args)
     splits = _describe(task)
     task.examples()  # the split that is evaluated must be there
+    checks = tasks_build.checks_of(task)
+    failed = [check.name for check in checks if not check.passed]
     if args.json:
-        say_json({"task": task.spec.full_name, "splits": splits, "notes": task.provenance.notes})
-        return 0
-    say(f"{task.spec.full_name}: valid ({task.provenance.kind} data)")
-    _say_splits(splits)
-    _say_notes(task)
+        notes = {"notes": task.provenance.notes, "checks": tasks_build.as_json(checks)}
+        say_json({"task": task.spec.full_name, "splits": splits, **notes})
+    else:
+        state = f"{len(failed)} of {len(checks)} checks failed" if failed else "valid"
+        say(f"{task.spec.full_name}: {state} ({task.provenance.kind} data)")
+        _say_splits(splits)
+        _say_notes(task)
+        tasks_build.say_checks(checks)
+    if failed:
+        raise UserError(f"task {task.name}: {len(failed)} checks failed: {', '.join(failed)}")
     return 0
 
 

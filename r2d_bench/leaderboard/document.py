@@ -56,8 +56,55 @@ class LabelInfo(_Part):
     title: str
 
 
+class ChallengeInfo(_Part):
+    """A challenge set that a task declares."""
+
+    name: str
+    title: str
+    kind: str
+    split: str
+
+
+class ChallengeFigures(_Part):
+    """A challenge set that was asked: its rows, how many were answered, and its own figures."""
+
+    title: str
+    kind: str
+    n: int
+    answered: int
+    metrics: dict[str, Figure]
+
+
+class Part(_Part):
+    """The items of one value of a slice. `n` and `unscored` are None where so few items are withheld."""
+
+    value: str
+    n: int | None
+    unscored: int | None
+    accuracy: Figure
+    macro_f1: Figure
+
+
+class Gap(Figure):
+    """The gap in accuracy between the best and the worst part of a slice."""
+
+    best: str | None
+    worst: str | None
+
+
+class Slice(_Part):
+    """One slice of the items: its parts, and the gap between them."""
+
+    values: tuple[Part, ...]
+    gap: Gap
+
+
 class Card(_Part):
-    """What a reader must know of a task."""
+    """What a reader must know of a task.
+
+    `mix` (label → share of real calls) and `cost` (a row for each gold label, a column for each that is said) are empty
+    where the task declares none.
+    """
 
     title: str
     description: str
@@ -70,6 +117,10 @@ class Card(_Part):
     space: str
     labels: tuple[LabelInfo, ...]
     rationale_origin: str
+    rationale_styles: tuple[str, ...]
+    mix: dict[str, float]
+    cost: tuple[tuple[float, ...], ...]
+    challenges: tuple[ChallengeInfo, ...]
 
 
 class ModelInfo(_Part):
@@ -129,6 +180,56 @@ class Scoring(_Part):
     versions: dict[str, str]
 
 
+class Training(_Part):
+    """What a checkpoint was trained on and how, as its lineage tells; see `training.lineage`.
+
+    Attributes:
+        method, base, scratch: how it was made, and from what; `scratch`: from nothing.
+        seed, recipe, lineage: of the training: seed, digests.
+        alike: the same for checkpoints that differ in their seed alone.
+        data: task, splits and styles of rationales that it learnt from.
+        marks: what a reader must know of figures on this table's rows.
+        loud: marks that make the figures worthless as a test: it was trained or chosen on these very rows.
+    """
+
+    method: str
+    base: str
+    scratch: bool
+    seed: int
+    recipe: str
+    lineage: str
+    alike: str
+    data: str
+    marks: tuple[str, ...]
+    loud: tuple[str, ...]
+
+
+class Spread(_Part):
+    """A figure over seeds: mean and sample standard deviation; without a mean, `reason` says why."""
+
+    mean: float | None
+    sd: float | None
+    n: int
+    reason: str | None = None
+
+
+class SeedGroup(_Part):
+    """Rows that differ in their seed alone.
+
+    Attributes:
+        runs, seeds: in the order of seeds; the rows stand together in the table.
+        title: the model's, without a seed.
+        metrics: metric → mean and spread, where all of them have a figure under one signature.
+        signatures: metric → that signature.
+    """
+
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    title: str
+    metrics: dict[str, Spread]
+    signatures: dict[str, str]
+
+
 class ExampleCounts(_Part):
     """The published examples of a run: how many in all, in how many shards, and how many of each outcome.
 
@@ -144,7 +245,11 @@ class ExampleCounts(_Part):
 
 
 class Row(_Part):
-    """One run. The last group of keys is None where the task publishes aggregates only."""
+    """One run. The last group of keys is None where the task publishes aggregates only.
+
+    `rationale_style` is the style of the gold rationales that were compared with, where the task declares several;
+    `training` is None where the model does not tell what it was trained on.
+    """
 
     run: str
     model: ModelInfo
@@ -163,8 +268,12 @@ class Row(_Part):
     unscored: dict[str, int]
     metrics: dict[str, Figure]
     signatures: dict[str, str]
+    rationale_style: str | None
+    challenges: dict[str, ChallengeFigures]
+    slices: dict[str, Slice]
     sittings: Sittings
     scoring: Scoring
+    training: Training | None = None
 
     confusion: dict[str, Json] | None
     per_class: tuple[dict[str, Json], ...] | None
@@ -190,7 +299,10 @@ class Column(_Part):
 
 
 class Table(_Part):
-    """All runs on the same rows of one task@version. Rows are sorted by the primary metric and have no rank."""
+    """All runs on the same rows of one task@version. Rows are sorted by the primary metric and have no rank.
+
+    Rows of a group of `seeds` stand together, at the place of their mean.
+    """
 
     id: str
     task: str
@@ -204,6 +316,7 @@ class Table(_Part):
     primary: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    seeds: tuple[SeedGroup, ...] = ()
 
 
 class Skipped(_Part):

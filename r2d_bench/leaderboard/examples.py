@@ -65,7 +65,8 @@ def _table(store: RunStore) -> list[dict[str, Json]]:
     path = store.folder / "examples.parquet"
     if not path.is_file():
         raise UserError(f"{path}: no such file; score the run again")
-    return read_examples(path)
+    split = store.setup().split
+    return [row for row in read_examples(path) if row["split"] == split]  # challenge sets stand apart
 
 
 def _state(row: dict[str, Json]) -> str:

@@ -12,19 +12,22 @@ from r2d_bench.metrics.registry import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from r2d_bench.leaderboard.document import Row
+    from r2d_bench.leaderboard.document import Row, SeedGroup
 
 
-def sorted_rows(rows: Sequence[Row], metric: str) -> list[Row]:
+def sorted_rows(rows: Sequence[Row], metric: str, groups: Sequence[SeedGroup] = ()) -> list[Row]:
     """Return the rows with the best figure in front and missing ones last; equal ones by name of the run.
 
-    The order is no ranking: neighbours mostly cannot be told apart, and rows are not numbered.
+    Rows of a group stand together at the place of their mean, in the order of seeds. The order is no ranking:
+    neighbours mostly cannot be told apart, and rows are not numbered.
     """
     sign = 1 if METRICS[metric].direction is Direction.LOWER else -1
+    place = {run: (group, n) for group in groups for n, run in enumerate(group.runs)}
 
-    def key(row: Row) -> tuple[bool, float, str]:
-        value = row.metrics[metric].value
-        return value is None, 0.0 if value is None else sign * value, row.run
+    def key(row: Row) -> tuple[bool, float, str, int]:
+        group, n = place.get(row.run, (None, 0))
+        value = row.metrics[metric].value if group is None else group.metrics[metric].mean
+        return value is None, 0.0 if value is None else sign * value, row.run if group is None else group.runs[0], n
 
     return sorted(rows, key=key)
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from r2d_bench.errors import UserError
+from r2d_bench.leaderboard.document import Figure, Gap
 from r2d_bench.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from r2d_bench.leaderboard.document import Figure, Row
+    from r2d_bench.leaderboard.document import ChallengeFigures, Row, Slice
     from r2d_bench.protocols.spec import Protocol
     from r2d_bench.tasks.spec import TaskSpec
+
+
+SMALL = 10  # a part of fewer items may point at persons
+WITHHELD = f"withheld: fewer than {SMALL} items, or next to such a part"
+
+AnyFigure = TypeVar("AnyFigure", bound=Figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,8 @@ def aggregates_only(row: Row, protocol: Protocol) -> Row:
             "protocol": hidden,
             "selection": row.selection.model_copy(update={"digest": None}),
             "metrics": {name: _uncounted(figure) for name, figure in row.metrics.items()},
+            "challenges": {name: _uncounted_set(one) for name, one in row.challenges.items()},
+            "slices": {name: _without_small_parts(one) for name, one in row.slices.items()},
             "confusion": None,
             "per_class": None,
             "statuses": None,
@@ -89,6 +98,40 @@ def _built_in(protocol: Protocol) -> bool:
         return False
 
 
-def _uncounted(figure: Figure) -> Figure:
+def _uncounted_set(one: ChallengeFigures) -> ChallengeFigures:
+    return one.model_copy(update={"metrics": {name: _uncounted(figure) for name, figure in one.metrics.items()}})
+
+
+def _without_small_parts(one: Slice) -> Slice:
+    """Withhold counts and figures of small parts of a slice, but not the parts' names.
+
+    What is withheld holds `SMALL` items or more together: the size of a single small part would be the difference
+    between the whole and the others.
+    """
+    hidden: set[str] = set()
+    left = 0
+    for part in sorted(one.values, key=lambda part: part.n or 0):
+        n = part.n or 0
+        if n >= SMALL and (left >= SMALL or not hidden):
+            break
+        hidden.add(part.value)
+        left += n
+    nothing = Figure(value=None, reason=WITHHELD)
+    blank = {"n": None, "unscored": None, "accuracy": nothing, "macro_f1": nothing}
+    values = [
+        part.model_copy(
+            update=blank
+            if part.value in hidden
+            else {"accuracy": _uncounted(part.accuracy), "macro_f1": _uncounted(part.macro_f1)}
+        )
+        for part in one.values
+    ]
+    gap = _uncounted(one.gap)
+    if hidden & {gap.best, gap.worst}:
+        gap = Gap(value=None, reason=WITHHELD, best=None, worst=None)
+    return one.model_copy(update={"values": tuple(values), "gap": gap})
+
+
+def _uncounted(figure: AnyFigure) -> AnyFigure:
     """Cut what warnings say of single classes: "fewer than 10 gold items: maybe (3)" is a small cell."""
     return figure.model_copy(update={"warnings": tuple(text.partition(":")[0] for text in figure.warnings)})

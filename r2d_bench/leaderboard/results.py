@@ -11,6 +11,8 @@ from r2d_bench.errors import UserError
 from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.document import (
     Card,
+    ChallengeFigures,
+    ChallengeInfo,
     Figure,
     LabelInfo,
     MetricInfo,
@@ -21,17 +23,21 @@ from r2d_bench.leaderboard.document import (
     Scoring,
     Sittings,
     Skipped,
+    Slice,
     Stamp,
     Table,
+    Training,
 )
 from r2d_bench.leaderboard.examples import count_examples
 from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
+from r2d_bench.leaderboard.seeds import but_for_the_seed, gathered
 from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.base import Identity
 from r2d_bench.models.cards import ModelCard
 from r2d_bench.runs.scoring import SCORES_SCHEMA
 from r2d_bench.runs.store import find_runs
 from r2d_bench.tasks.spec import TaskSpec
+from r2d_bench.training.lineage import from_json, marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -168,7 +174,8 @@ def _table(board: Board, runs: Sequence[_Run], name: str) -> Table:
     rows = [_row(run, texts=decision.texts) for run in runs]
     primary = first.spec.metrics.primary
     metrics = dict.fromkeys((primary, *board.columns) if primary in METRICS else board.columns)
-    ordered = sorted_rows(rows, next(iter(metrics)))
+    groups = gathered(rows, {run.store.name: _alike(run) for run in runs})
+    ordered = sorted_rows(rows, next(iter(metrics)), groups)
     return Table(
         id=slug(name.replace("@", "-v")),
         task=first.setup.task,
@@ -182,6 +189,7 @@ def _table(board: Board, runs: Sequence[_Run], name: str) -> Table:
         primary=next(iter(metrics)),
         columns=tuple(columns_of(list(metrics), ordered)),
         rows=tuple(ordered),
+        seeds=groups,
     )
 
 
@@ -199,6 +207,13 @@ def _card(spec: TaskSpec) -> Card:
         space=label.space,
         labels=tuple(LabelInfo(value=value, title=label.titles.get(value, "")) for value in label.values),
         rationale_origin=spec.rationale.origin,
+        rationale_styles=tuple(spec.rationale.styles),
+        mix=label.mix,
+        cost=label.cost_matrix,
+        challenges=tuple(
+            ChallengeInfo(name=name, title=one.title or name, kind=str(one.kind), split=one.split)
+            for name, one in spec.challenges.items()
+        ),
     )
 
 
@@ -223,7 +238,11 @@ def _row(run: _Run, *, texts: bool) -> Row:
         unscored=scores["unscored"],
         metrics={name: _figure(scores["metrics"].get(name)) for name in METRICS},
         signatures={name: text for name, text in scores["signatures"].items() if name in METRICS},
+        rationale_style=scores["rationale_style"],
+        challenges={name: ChallengeFigures.model_validate(one) for name, one in scores["challenges"].items()},
+        slices={name: Slice.model_validate(one) for name, one in scores["slices"].items()},
         sittings=_sittings(run.manifest["sittings"]),
+        training=_training(run),
         scoring=Scoring(parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]),
         confusion=scores.get("confusion"),
         per_class=scores.get("per_class"),
@@ -232,6 +251,31 @@ def _row(run: _Run, *, texts: bool) -> Row:
         examples=count_examples(run.store) if texts else None,
     )
     return row if texts else privacy.aggregates_only(row, setup.protocol)
+
+
+def _alike(run: _Run) -> str:
+    return but_for_the_seed(run.setup, _training(run), run.scores["selection"]["digest"], run.scores["rationale_style"])
+
+
+def _training(run: _Run) -> Training | None:
+    """Return what the newest sitting tells of the checkpoint's lineage, and what follows for figures on these rows."""
+    told = next((s["lineage"] for s in reversed(run.manifest["sittings"]) if s.get("lineage")), None)
+    if told is None:
+        return None
+    lineage = from_json(told, f"{run.store.name}: lineage")
+    usual, loud = marks(lineage, run.setup.task, run.setup.split, run.setup.data_digest)
+    return Training(
+        method=lineage.method,
+        base=lineage.base.name,
+        scratch=lineage.base.digest is None,
+        seed=lineage.seed,
+        recipe=lineage.recipe,
+        lineage=lineage.digest,
+        alike=lineage.but_for_the_seed,
+        data=lineage.training_data,
+        marks=tuple(usual),
+        loud=tuple(loud),
+    )
 
 
 def _figure(data: Mapping[str, Json] | None) -> Figure:

@@ -25,6 +25,12 @@ GROUPS = (
     ("Rationale", "rationale", "standard"),
     ("As the paper's script computes them", None, "paper"),
 )
+# Metric → what the task's card must declare for it.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "accuracy_mix": ("mix",),
+    "expected_cost": ("cost",),
+    "expected_cost_mix": ("mix", "cost"),
+}
 
 
 def environment() -> Environment:
@@ -38,6 +44,7 @@ def environment() -> Environment:
     )
     env.globals |= {"WIDTH": WIDTH, "METRICS": METRICS, "Notes": Notes}
     env.globals |= {"heading": heading, "cell_of": cell_of, "axis_of": axis_of, "grouped": grouped, "side_of": side_of}
+    env.globals |= {"groups_of": groups_of, "single_seeds": single_seeds, "spread_of": spread_of}
     env.filters |= {"shown": _shown, "between": _between, "address": _address, "whole": _whole}
     return env
 
@@ -73,15 +80,37 @@ def cell_of(row: Mapping[str, Json], column: Mapping[str, Json]) -> Mapping[str,
     return blank | {"n": 0, "warnings": [], "reason": "scored under another signature: see the column beside"}
 
 
+def groups_of(table: Mapping[str, Json]) -> dict[str, Mapping[str, Json]]:
+    """Return run → the group of seeds that it is the first row of."""
+    return {group["runs"][0]: group for group in table["seeds"]}
+
+
+def single_seeds(table: Mapping[str, Json]) -> set[str]:
+    """Return the runs of checkpoints that were trained with one seed alone, as far as the table shows."""
+    several = {run for group in table["seeds"] for run in group["runs"]}
+    return {row["run"] for row in table["rows"] if row["training"] and row["run"] not in several}
+
+
+def spread_of(group: Mapping[str, Json], column: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the mean over seeds that a group has in a column; none where it was scored under another signature."""
+    name = column["metric"]
+    spread: dict[str, Json] = group["metrics"][name]
+    if spread["mean"] is None or group["signatures"].get(name) == column["signature"]:
+        return spread
+    return {"mean": None, "sd": None, "n": 0, "reason": "scored under another signature: see the column beside"}
+
+
 def axis_of(table: Mapping[str, Json], column: Mapping[str, Json]) -> Any:  # noqa: ANN401 - a template's value
     """Return the scale of a column's whiskers."""
     return axis(column["metric"], [cell_of(row, column) for row in table["rows"]])
 
 
-def grouped(metrics: list[Mapping[str, Json]]) -> list[tuple[str, list[Mapping[str, Json]]]]:
-    """Return the metrics under the headings of a run's page."""
+def grouped(metrics: list[Mapping[str, Json]], card: Mapping[str, Json]) -> list[tuple[str, list[Mapping[str, Json]]]]:
+    """Return the metrics under the headings of a run's page, without those that need what the task does not declare."""
+    undeclared = {name for name, needs in NEEDS.items() if not all(card[key] for key in needs)}
+    known = [metric for metric in metrics if metric["name"] not in undeclared]
     return [
-        (title, [m for m in metrics if m["preset"] == preset and about in (None, m["about"])])
+        (title, [m for m in known if m["preset"] == preset and about in (None, m["about"])])
         for title, about, preset in GROUPS
     ]
 

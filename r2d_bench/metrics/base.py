@@ -28,6 +28,7 @@ class About(StrEnum):
 
     LABEL = "label"
     RATIONALE = "rationale"
+    CHALLENGE = "challenge"  # of labels, on challenge sets alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Metric:
     Attributes:
         name: key in `scores.json`.
         title: column heading.
-        about: label or rationale.
+        about: label, rationale, or challenge sets.
         direction: which way is better.
         low, high: the range of values (None: unbounded).
         percent: show as per cent; otherwise as a plain number with `decimals`.
@@ -72,6 +73,7 @@ class Columns:
         label_texts: the raw label text, for figures computed on decoded strings.
         hypotheses: rationales as written; None where there is none to score (no answer, or label-only).
         references: gold rationales per example; an empty list where the item has none.
+        acceptable: labels that also count as right, per example; empty where the task declares none.
         groups: cluster ids of dependent items; None where items are independent.
         input_cut, output_cut: whether the prompt, or the answer, was cut.
         no_label_set: why there is no fixed label set, where `labels` is empty.
@@ -93,6 +95,7 @@ class Columns:
     groups: Sequence[str] | None
     input_cut: Sequence[bool]
     output_cut: Sequence[bool]
+    acceptable: Sequence[Sequence[str]] = ()
     no_label_set: str = "options differ per example"
     no_label: str | None = None
     no_rationale: str | None = None

@@ -8,17 +8,23 @@ selection enters macro-F1 with 0 (its F1 is 0 whatever is predicted), and a warn
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from r2d_bench.errors import UserError
 from r2d_bench.metrics import confusion
 from r2d_bench.metrics.base import About, Direction, Family, Metric
+from r2d_bench.metrics.classes import (
+    MIN_GOLD,
+    ClassItems,
+    class_items,
+    nothing_to_score,
+    rare_classes,
+    right_labels,
+    scored_rows,
+)
 from r2d_bench.metrics.figures import all_missing, cluster_codes, cluster_warnings, figure, rate, spread
 from r2d_bench.records import Estimate, LabelStatus, missing
-from r2d_bench.statistics.bootstrap import resample_cells, resample_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,9 +34,6 @@ if TYPE_CHECKING:
     from r2d_bench.metrics.base import Columns
     from r2d_bench.records import Json
     from r2d_bench.statistics.bootstrap import Resamples
-
-MIN_GOLD = 10  # fewer gold items in a class: its F1 is hardly an estimate
-MIN_HITS = 5  # fewer hits: BCa was seen to cover 0.87 instead of 0.95 where a rare class is hardly ever hit
 
 
 def _label(name: str, title: str, text: str, **more: object) -> Metric:
@@ -43,6 +46,11 @@ METRICS: tuple[Metric, ...] = (
         "accuracy",
         "Accuracy",
         "Share of items with the right label; an answer without a valid label is wrong.",
+    ),
+    _label(
+        "acceptable_accuracy",
+        "Acceptable accuracy",
+        "Share of items with the right label or another one that is acceptable for them.",
     ),
     _label("macro_f1", "Macro-F1", "Mean F1 over all labels of the task."),
     _label("weighted_f1", "Weighted F1", "Mean F1 over all labels, weighted by gold items."),
@@ -77,36 +85,8 @@ _ON_CLASSES = {
     "balanced_accuracy": confusion.balanced_accuracy,
     "mcc": confusion.mcc,
 }
+NO_ACCEPTABLE = "no item has acceptable labels beside the right one"
 _AVERAGED = ("macro_f1", "balanced_accuracy")  # one rare class moves these
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """The scored items as class numbers; `k` stands for "no valid label" among the predictions."""
-
-    labels: Sequence[str]
-    gold: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    codes: NDArray[np.int64] | None
-    unscored: int
-    level: float
-
-    @property
-    def k(self) -> int:
-        return len(self.labels)
-
-    def counts(self) -> NDArray[np.int64]:
-        """The confusion matrix, shape (K, K+1)."""
-        cells = np.bincount(self.gold * (self.k + 1) + self.predicted, minlength=self.k * (self.k + 1))
-        return cells.reshape(self.k, self.k + 1)
-
-    def resample(self, seed: int, resamples: int) -> Resamples:
-        """Resample cells, or whole clusters where items are dependent; statistics of width 3K."""
-        if self.codes is None:
-            stats = confusion.cell_stats(self.k)
-            return resample_cells(self.counts().ravel(), stats, seed=seed, resamples=resamples)
-        stats = confusion.cluster_stats(self.gold, self.predicted, self.codes, self.k)
-        return resample_units(stats, seed=seed, resamples=resamples)
 
 
 def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Family:
@@ -129,22 +109,18 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
     statuses = Counter(str(status) for status in columns.statuses if status is not None)
     extra: dict[str, object] = {"statuses": dict(sorted(statuses.items()))}
     names = [metric.name for metric in METRICS if metric.name not in shares]
-    scored = np.array(
-        [s is not None and g is not None for s, g in zip(columns.statuses, columns.gold, strict=True)],
-        dtype=bool,
-    )
+    scored = scored_rows(columns)
     unscored = len(columns) - int(scored.sum())
-    if columns.no_label or not scored.any():
-        reason = columns.no_label or "no item has both an answer and a gold label"
+    if reason := nothing_to_score(columns, scored):
         missed = all_missing(names, reason, unscored=len(columns))
         return Family({**missed, **shares}, {"correct": np.full(len(columns), np.nan)}, extra=extra)
     rows = np.flatnonzero(scored)
-    right = np.array([columns.predicted[row] == columns.gold[row] for row in rows], dtype=bool)
+    right = right_labels(columns)[scored]
     codes = cluster_codes(columns, scored)
     estimates = {"accuracy": rate(right, codes, unscored=unscored, level=level)}
+    estimates["acceptable_accuracy"] = _acceptable(columns, rows, codes, level)
     if columns.labels:
-        gold, predicted = _classes(columns, rows)
-        items = _Scored(columns.labels, gold, predicted, codes, unscored, level)
+        items = class_items(columns, scored, level)
         on_classes, tables = _class_figures(items, seed, resamples)
         estimates |= on_classes
         extra |= tables
@@ -152,6 +128,15 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
         reason = f"n/a: {columns.no_label_set}"
         estimates |= all_missing(list(_ON_CLASSES), reason, unscored=len(columns))
     return Family({**estimates, **shares}, {"correct": spread(right.astype(np.float64), scored)}, extra=extra)
+
+
+def _acceptable(columns: Columns, rows: NDArray[np.int64], codes: NDArray[np.int64] | None, level: float) -> Estimate:
+    """Return the share of the given rows whose label is the gold one or also acceptable."""
+    unscored = len(columns) - len(rows)
+    if not any(columns.acceptable):
+        return missing(NO_ACCEPTABLE, unscored=len(columns))
+    hits = [columns.predicted[row] in (columns.gold[row], *columns.acceptable[row]) for row in rows]
+    return rate(np.array(hits, dtype=bool), codes, unscored=unscored, level=level)
 
 
 def _shares(columns: Columns, level: float) -> dict[str, Estimate]:
@@ -175,27 +160,11 @@ def _shares(columns: Columns, level: float) -> dict[str, Estimate]:
     }
 
 
-def _classes(columns: Columns, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return gold and predicted class of the given rows as numbers."""
-    number = {label: k for k, label in enumerate(columns.labels)}
-    none = len(number)
-    try:
-        gold = [number[columns.gold[row] or ""] for row in rows]
-        predicted = [none if (label := columns.predicted[row]) is None else number[label] for row in rows]
-    except KeyError as error:
-        stray = error.args[0]
-        where = next(columns.ids[row] for row in rows if stray in (columns.gold[row], columns.predicted[row]))
-        raise UserError(
-            f"example {where}: label {stray!r} is not in the label set: add it to the task or correct the row"
-        ) from None
-    return np.array(gold, dtype=np.int64), np.array(predicted, dtype=np.int64)
-
-
-def _class_figures(items: _Scored, seed: int, resamples: int) -> tuple[dict[str, Estimate], dict[str, object]]:
+def _class_figures(items: ClassItems, seed: int, resamples: int) -> tuple[dict[str, Estimate], dict[str, object]]:
     """Return all figures that need the classes, and the tables behind them."""
     drawn = items.resample(seed, resamples)
     n = len(items.gold)
-    rare = _rare_classes(items)
+    rare = rare_classes(items.labels, items.counts())
     few = cluster_warnings(items.codes)
     estimates = {
         name: figure(
@@ -213,28 +182,7 @@ def _class_figures(items: _Scored, seed: int, resamples: int) -> tuple[dict[str,
     return estimates, {"confusion": table, "per_class": _per_class(items, drawn)}
 
 
-def _rare_classes(items: _Scored) -> tuple[str, ...]:
-    """Return the warnings about classes that are too rare for a trustworthy average."""
-    counts = items.counts()
-    gold, hits = counts.sum(axis=1), np.diagonal(counts)
-    found = []
-    if names := _named(items.labels, gold, gold == 0):
-        found.append(f"no gold item in this selection (F1 counts as 0): {names}")
-    if names := _named(items.labels, gold, (gold > 0) & (gold < MIN_GOLD)):
-        found.append(f"fewer than {MIN_GOLD} gold items: {names}")
-    if names := _named(items.labels, hits, (gold > 0) & (hits < MIN_HITS)):
-        found.append(f"hit fewer than {MIN_HITS} times, the interval may be too narrow: {names}")
-    return tuple(found)
-
-
-def _named(labels: Sequence[str], counts: NDArray[np.int64], which: NDArray[np.bool_]) -> str:
-    """Name the classes with their counts; a long list is cut."""
-    chosen = np.flatnonzero(which)
-    shown = ", ".join(f"{labels[k]} ({counts[k]})" for k in chosen[:5])
-    return shown + (f" and {len(chosen) - 5} more" if len(chosen) > 5 else "")
-
-
-def _per_class(items: _Scored, drawn: Resamples) -> list[dict[str, Json]]:
+def _per_class(items: ClassItems, drawn: Resamples) -> list[dict[str, Json]]:
     """Return precision, recall and F1 of each class."""
     table = []
     for k, label in enumerate(items.labels):
@@ -248,12 +196,12 @@ def _per_class(items: _Scored, drawn: Resamples) -> list[dict[str, Json]]:
     return table
 
 
-def _class_rate(items: _Scored, hits: NDArray[np.bool_], among: NDArray[np.bool_], nothing: str) -> Estimate:
+def _class_rate(items: ClassItems, hits: NDArray[np.bool_], among: NDArray[np.bool_], nothing: str) -> Estimate:
     codes = None if items.codes is None else np.unique(items.codes[among], return_inverse=True)[1]
     return rate(hits[among], codes, level=items.level, nothing=nothing)
 
 
-def _class_f1(items: _Scored, drawn: Resamples, gold_n: int, predicted_n: int) -> Estimate:
+def _class_f1(items: ClassItems, drawn: Resamples, gold_n: int, predicted_n: int) -> Estimate:
     """Return F1 of the one class that `drawn` holds; n is its gold items."""
     if gold_n + predicted_n == 0:
         return missing("neither gold nor predicted")

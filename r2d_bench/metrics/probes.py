@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from r2d_bench.metrics.base import Columns
 
 FROM_RATIONALE = "label_from_rationale"
+GOLD_ROBUSTNESS = "gold_robustness"
+WITHOUT_GOLD = frozenset({"consistency", "sufficiency"})  # no gold rationale takes part in these
 FROM_GOLD = "label_from_gold_rationale"
 
 
@@ -31,9 +33,7 @@ def _metric(name: str, title: str, text: str) -> Metric:
 METRICS: tuple[Metric, ...] = (
     _metric("consistency", "Consistency", "Share of items whose label from the rationale alone is the predicted one."),
     _metric("sufficiency", "Sufficiency", "Share of items whose label from the rationale alone is the gold one."),
-    _metric(
-        "gold_robustness", "Gold robustness", "Share of items whose label from the gold rationale is the gold one."
-    ),
+    _metric(GOLD_ROBUSTNESS, "Gold robustness", "Share of items whose label from the gold rationale is the gold one."),
 )
 
 
@@ -46,7 +46,7 @@ def compute(columns: Columns, *, level: float = 0.95) -> Family:
         {
             "consistency": _agreement(columns, FROM_RATIONALE, columns.predicted, level),
             "sufficiency": _agreement(columns, FROM_RATIONALE, columns.gold, level),
-            "gold_robustness": _agreement(columns, FROM_GOLD, columns.gold, level),
+            GOLD_ROBUSTNESS: _agreement(columns, FROM_GOLD, columns.gold, level),
         }
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError, did_you_mean
-from r2d_bench.metrics import bertscore, labels, overlap, paper, probes
+from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes
 
 if TYPE_CHECKING:
     from r2d_bench.metrics.base import Metric
 
 METRICS: dict[str, Metric] = {
-    metric.name: metric for family in (labels, bertscore, overlap, probes, paper) for metric in family.METRICS
+    metric.name: metric
+    for family in (labels, call_mix, bertscore, overlap, probes, challenges, paper)
+    for metric in family.METRICS
 }
 
 

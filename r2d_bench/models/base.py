@@ -12,12 +12,15 @@ from r2d_bench.errors import UserError
 from r2d_bench.records import Failure, Json, LabelMethod, Request, Response, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
     from r2d_bench.records import Example
     from r2d_bench.tasks.task import Task
+    from r2d_bench.training.lineage import Lineage
+    from r2d_bench.training.listener import Listener
+    from r2d_bench.training.planning import Plan
 
 Answer = tuple[str, Response | Failure]  # (request key, what came of it)
 
@@ -133,6 +136,11 @@ class Model(ABC):
         """A protocol that lies with the checkpoint (`protocol.yaml`) and stands before the default one."""
         return None
 
+    @property
+    def lineage(self) -> Lineage | None:
+        """What the weights were trained on, where the checkpoint tells (`lineage.json`)."""
+        return None
+
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer the requests of one stage, each as soon as it is done, in any order.
@@ -148,6 +156,10 @@ class Model(ABC):
         """
         raise UserError(f"{self.identity.title} cannot score {len(requests)} labels: use --label-method free")
 
+    def answers(self, example: Example) -> bool:  # noqa: ARG002
+        """Tell whether the model can say anything of an example; recorded predictions may lack it."""
+        return True
+
     def prices(self) -> Prices | None:
         """Return what tokens cost; None where nothing is paid, or no price is known."""
         return None
@@ -157,3 +169,30 @@ class Model(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Give back memory; the model is not used afterwards."""
+
+
+class Trainable(Model):
+    """A model whose weights are trained on the task, unless that was done before.
+
+    Its constructor has checked all that can be known of the training beforehand. Without the weights its identity has
+    no digest, and it answers nothing.
+    """
+
+    @property
+    @abstractmethod
+    def plan(self) -> Plan:
+        """What is trained."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the trained weights are there."""
+
+    @abstractmethod
+    def train(self, listener: Listener, needed: Collection[Path] = ()) -> None:
+        """Train, or go on with it; afterwards the identity is whole.
+
+        Args:
+            listener: is told how far it has come.
+            needed: states of first stages that other trainings of the job start from.
+        """

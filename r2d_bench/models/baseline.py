@@ -16,18 +16,20 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from pydantic import BaseModel, Field
 
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model
+from r2d_bench.models.base import Params as BaseParams
 from r2d_bench.models.baseline_choices import OptionRanker, letter_shares, option_shares
-from r2d_bench.records import LabelMethod, Response
-from r2d_bench.tasks.task import examples_digest
+from r2d_bench.records import Json, LabelMethod, Response
+from r2d_bench.tasks.task import examples_digest, rows_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from pydantic import BaseModel
 
     from r2d_bench.records import Example, Request
     from r2d_bench.tasks.labels import LabelSpace
@@ -36,12 +38,27 @@ if TYPE_CHECKING:
 NAMES = ("majority", "stratified", "tfidf")
 
 
+class BaselineParams(BaseParams):
+    """Parameters of `baseline:tfidf,key=value`.
+
+    Attributes:
+        field: read this column of the rows in place of the input: how much of the label can be had from the chief
+            complaint alone, or from a masked rationale? Such a row is a check of the task, not a competitor.
+    """
+
+    field: str | None = Field(None, min_length=1)
+
+
 class Baseline(Model):
     """A baseline by name."""
 
-    def __init__(self, name: str, space: LabelSpace, seed: int) -> None:
+    Params: ClassVar[type[BaseModel]] = BaselineParams
+
+    def __init__(self, name: str, task: Task, seed: int, column: str | None = None) -> None:
         self._name = name
-        self._space = space
+        self._task = task
+        self._column = column
+        self._space: LabelSpace = task.labels
         self._seed = seed
         self._shares: dict[str, float] = {}
         self._letters: list[float] = []
@@ -49,17 +66,22 @@ class Baseline(Model):
         self._tfidf: _NearestAndLogistic | _NearestAndRanked | None = None
 
     @classmethod
-    def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
-        """Make a baseline; raises UserError for an unknown name."""
+    def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:
+        """Make a baseline; raises UserError for an unknown name, or a column where none is read."""
         if name not in NAMES:
             raise UserError(f"unknown baseline '{name}'{did_you_mean(name, NAMES)}")
-        return cls(name, task.labels, seed)
+        column = cast("BaselineParams", params).field
+        if column is not None and name != "tfidf":
+            raise UserError(f"baseline:{name}: reads no text, so it takes no field")
+        return cls(name, task, seed, column)
 
     @property
     def identity(self) -> Identity:
         """Name, digest of the training rows, and the seed where it matters."""
-        seeded = {"seed": self._seed} if self._name == "stratified" else {}
-        return Identity("baseline", self._name, self._digest, seeded)
+        params: dict[str, Json] = {"seed": self._seed} if self._name == "stratified" else {}
+        if self._column is not None:
+            params["field"] = self._column
+        return Identity("baseline", self._name, self._digest, params)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -68,8 +90,8 @@ class Baseline(Model):
         return Capabilities(
             methods=frozenset(methods),
             rationale=self._name == "tfidf",
-            # `stratified` draws by item: two items with the same text may differ.
-            pure=self._name != "stratified",
+            # `stratified` draws by item, and a column may differ: two items with the same text may do so too.
+            pure=self._name != "stratified" and self._column is None,
             default_protocol="direct",
         )
 
@@ -77,7 +99,9 @@ class Baseline(Model):
         """Learn from the training split."""
         if not train:
             raise UserError(f"baseline:{self._name} needs a training split, which the task has not")
-        self._digest = examples_digest(train)
+        # Only tfidf shows gold rationales: the others are the same model in every style.
+        self._digest = (examples_digest if self._name == "tfidf" else rows_digest)(train)
+        train = [self._read(example) for example in train]
         options = [self._space.labels(example.options) for example in train]
         if self._space.space == "choices":
             self._letters = letter_shares(train, options)
@@ -87,10 +111,26 @@ class Baseline(Model):
         self._shares = {label: counts[label] / len(train) for label in self._space.values or sorted(counts)}
         self._tfidf = _NearestAndLogistic(train) if self._name == "tfidf" else None
 
+    def _read(self, example: Example) -> Example:
+        """Return an example with the column that is read in place of its input."""
+        if self._column is None:
+            return example
+        if not isinstance(text := example.fields.get(self._column), str):
+            known = did_you_mean(self._column, example.fields)
+            raise UserError(f"baseline:tfidf: example {example.id} has no text in column '{self._column}'{known}")
+        return replace(example, input=text)
+
+    def _asked(self, requests: Sequence[Request]) -> list[Request]:
+        """Return requests whose input is the column that is read; their keys stay."""
+        if self._column is None:
+            return list(requests)
+        inputs = {example.id: self._read(example).input for example in self._task.asked()}
+        return [replace(request, input=inputs[request.example_id]) for request in requests]
+
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer the stages of protocol `direct`: the label, or the nearest rationale."""
         if self._tfidf is not None:
-            yield from self._tfidf.answer(requests)
+            yield from self._tfidf.answer(self._asked(requests))
             return
         for request in requests:
             shares = self._shares_of(request)
@@ -99,7 +139,7 @@ class Baseline(Model):
     def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Give the training shares (majority) or the regression's probabilities (tfidf) as ln P."""
         if self._tfidf is not None:
-            yield from self._tfidf.score(requests, list(self._shares))
+            yield from self._tfidf.score(self._asked(requests), list(self._shares))
             return
         for request in requests:
             shares = self._shares_of(request)

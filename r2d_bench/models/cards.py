@@ -11,6 +11,8 @@ from r2d_bench.documents import load
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from r2d_bench.training.lineage import Lineage
+
 
 class ModelCard(BaseModel):
     """What is known of a model; none of it changes an output.
@@ -34,6 +36,16 @@ class ModelCard(BaseModel):
     training_data: str | None = None
     url: str | None = Field(default=None, pattern=r"^https?://")
     note: str | None = None
+
+
+def card_of(lineage: Lineage) -> ModelCard:
+    """Return what a checkpoint's lineage tells of it."""
+    scratch = lineage.base.digest is None
+    return ModelCard(
+        parameters=lineage.parameters,
+        training_data=lineage.training_data,
+        note="A tiny model made from nothing: it shows the way, not the quality of the method." if scratch else None,
+    )
 
 
 class NamedModel(ModelCard):

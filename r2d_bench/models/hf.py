@@ -18,6 +18,7 @@ from r2d_bench.models.hf_lora import find_checkpoint
 from r2d_bench.models.hf_prompts import Limits, Prompt, prepare
 from r2d_bench.models.hf_scoring import score_batch
 from r2d_bench.records import Json, LabelMethod
+from r2d_bench.training.lineage import read_lineage
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from r2d_bench.models.weights import Weights
     from r2d_bench.records import Request
     from r2d_bench.tasks.task import Task
+    from r2d_bench.training.lineage import Lineage
 
 # Tokens of a batch, padding and answer included: beyond this a CPU gains nothing; an accelerator wants more.
 CPU_TOKENS = 8_192
@@ -111,6 +113,11 @@ class HF(Model):
         """`protocol.yaml` in the checkpoint's folder; an adapter's stands before its base's."""
         folders = [self._weights.folder, *([self._weights.base.folder] if self._weights.base else [])]
         return next((path for folder in folders if (path := folder / "protocol.yaml").is_file()), None)
+
+    @cached_property
+    def lineage(self) -> Lineage | None:
+        """What the checkpoint was trained on, where `lineage.json` lies with it."""
+        return read_lineage(self._weights.folder)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Answer greedily, batch by batch, the longest prompts first."""

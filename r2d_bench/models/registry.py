@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import types
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ ADAPTERS: Mapping[str, str] = {
     "replay": "r2d_bench.models.replay:Replay",
     "mock": "r2d_bench.models.mock:Mock",
     "api": "r2d_bench.models.api:API",
+    "r2d": "r2d_bench.models.r2d:R2D",
 }
 
 
@@ -76,12 +78,21 @@ def adapter(kind: str) -> type[Model]:
     return found
 
 
-def make_model(spec: ModelSpec, *, task: Task, seed: int) -> Model:
+def make_model(
+    spec: ModelSpec, *, task: Task, seed: int, usual: Mapping[str, str] = types.MappingProxyType({})
+) -> Model:
     """Return the model of a spec for a task, not yet fitted, no weights loaded.
+
+    Args:
+        spec: kind, name, parameters.
+        task: what it is asked about.
+        seed: of whatever it draws.
+        usual: parameters that hold where the adapter has them and the spec does not say otherwise.
 
     Raises:
         UserError: unknown parameter, or whatever the adapter finds wrong with the name.
     """
     chosen = adapter(spec.kind)
-    params = check(chosen.Params, dict(spec.params), f"model '{spec.kind}:{spec.name}'")
+    taken = {key: value for key, value in usual.items() if key in chosen.Params.model_fields}
+    params = check(chosen.Params, taken | dict(spec.params), f"model '{spec.kind}:{spec.name}'")
     return chosen.create(spec.name, params, task=task, seed=seed)

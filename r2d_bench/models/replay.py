@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from r2d_bench.records import Request
+    from r2d_bench.records import Example, Request
     from r2d_bench.tasks.task import Task
 
 Said = dict[str, str | None]  # `label` and `rationale` of one example; `finish` where a log tells one but `stop`
@@ -93,6 +93,10 @@ class Replay(Model):
     def capabilities(self) -> Capabilities:
         """Answers by id, never by content."""
         return Capabilities(rationale=self._rationale, pure=False, default_protocol="direct")
+
+    def answers(self, example: Example) -> bool:
+        """Tell whether a prediction for the example was recorded."""
+        return any(text is not None for text in self._said.get(example.id, {}).values())
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Give the recorded label or rationale; an example without one fails with that reason."""

@@ -196,7 +196,7 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Weights:
         from huggingface_hub.errors import RevisionResolutionError
     except ImportError as error:
         raise MissingDependencyError(f"{name}: a hub checkpoint", "hf") from error
-    wanted = [*CONTENT, ADAPTER_CONFIG, "protocol.yaml"]
+    wanted = [*CONTENT, ADAPTER_CONFIG, "protocol.yaml", "lineage.json"]
     try:
         # Subfolders hold other formats of the same weights (onnx, original).
         snapshot = snapshot_download(repo, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"])

@@ -16,7 +16,9 @@ from r2d_bench.records import Failure, LabelMethod, Request, Response
 from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.predictions import Reader
 from r2d_bench.runs.provenance import hardware, now, versions
+from r2d_bench.runs.selection import asked_examples
 from r2d_bench.tasks.privacy import check_endpoint
+from r2d_bench.tasks.task import rows_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -65,14 +67,18 @@ class Sitting:
     Attributes:
         selection: the examples.
         probes: names of the probes that are asked too.
+        challenges: names of the challenge sets that are asked too, each whole.
         budget: what may be spent; shared by the runs of a job.
         card: what is known of the model (kept with the sitting, shown on pages).
+        lineage: what the model's weights were trained on, where it tells (kept likewise).
     """
 
     selection: Selection
     probes: Sequence[str] = ()
+    challenges: Sequence[str] = ()
     budget: Budget = field(default_factory=Budget)
     card: Mapping[str, Json] = field(default_factory=dict)
+    lineage: Mapping[str, Json] | None = None
 
 
 def execute(
@@ -101,7 +107,10 @@ def execute(
                 },
                 "versions": versions(),
                 "probes": list(sitting.probes),
+                "challenges": {name: rows_digest(task.challenge(name)) for name in sitting.challenges},
+                "rationale_style": task.style,
                 "card": dict(sitting.card),
+                "lineage": sitting.lineage,
             }
         )
         asking = _Asking(task, model, setup, sitting, store.responses(), progress)
@@ -125,11 +134,11 @@ class _Asking:
         responses: dict[str, Response],
         progress: Progress,
     ) -> None:
-        chosen = set(sitting.selection.ids)
-        self._examples = [example for example in task.examples(setup.split) if example.id in chosen]
+        self._examples = asked_examples(task, setup.split, sitting.selection, sitting.challenges)
         self._model = model
-        self._stages = [stage.name for stage in setup.stages]
-        self._stages += [probe.name for probe in setup.probes if probe.name in sitting.probes]
+        self._stages = {stage.name: self._examples for stage in setup.stages}
+        evaluated = [example for example in self._examples if example.split == setup.split]
+        self._stages |= {probe.name: evaluated for probe in setup.probes if probe.name in sitting.probes}
         self._reader = Reader(task, setup, sitting.probes)
         self._budget = sitting.budget
         self._responses = responses
@@ -142,9 +151,9 @@ class _Asking:
 
     def ask_all(self, write: Callable[[Request, Response | Failure], None]) -> None:
         """Ask every stage, a barrier between them; examples that lack an answer are left in `incomplete`."""
-        for name in self._stages:
+        for name, examples in self._stages.items():
             requests = []
-            for example in self._examples:
+            for example in examples:
                 request = self._reader.request(name, example, self._responses)
                 if request is not None:
                     requests.append(request)

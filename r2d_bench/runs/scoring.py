@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, labels, overlap, paper, probes
-from r2d_bench.metrics.base import Columns, Family
+from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes, slices
+from r2d_bench.metrics.base import About, Columns, Family
+from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.weights import find_weights
 from r2d_bench.records import Estimate, Json, missing
 from r2d_bench.runs.predictions import Reader
 from r2d_bench.runs.provenance import versions
-from r2d_bench.runs.selection import union
+from r2d_bench.runs.selection import asked_examples, union
 from r2d_bench.tasks.labels import PARSER
+from r2d_bench.tasks.task import rows_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from r2d_bench.records import Example, Prediction, Response
     from r2d_bench.runs.selection import Selection
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from r2d_bench.tasks.spec import BertScore
     from r2d_bench.tasks.task import Task
 
-SCORES_SCHEMA = 1
+SCORES_SCHEMA = 2
 RESAMPLES = 2000
 NO_ENCODER = "no encoder: give one with --bertscore MODEL or metrics.bertscore in task.yaml"
 
@@ -41,12 +43,15 @@ class ScoreOptions:
         paper: also compute the figures as the paper's released code does.
         seed: of the resampling.
         resamples: number of bootstrap resamples.
+        rationale_style: style of the gold rationales that are compared with, for tasks that declare several; None:
+            that of the newest sitting.
     """
 
     bertscore: BertScore | None = None
     paper: bool = True
     seed: int = 0
     resamples: int = RESAMPLES
+    rationale_style: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,19 +95,69 @@ def score_run(store: RunStore, task: Task, options: ScoreOptions, scorers: Score
 def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, scorers: Scorers) -> dict[str, Json]:
     from r2d_bench.runs.table import write_examples  # noqa: PLC0415 - pyarrow is slow to import
 
-    examples = task.examples(setup.split)
-    selection = union(examples, store.selections())
-    chosen = set(selection.ids)
-    examples = [example for example in examples if example.id in chosen]
-    asked = store.probes()
-    reader, responses = Reader(task, setup, asked), store.responses()
-    predictions = [reader.prediction(example, responses) for example in examples]
-    columns = make_columns(task, setup, examples, predictions, asked)
-    families = _families(task, columns, options, scorers)
-    scores = _document(task, setup, selection, predictions, families, options, responses.values())
-    write_examples(store.folder / "examples.parquet", task, examples, predictions, families)
+    task = task.in_style(options.rationale_style or store.style())
+    selection, probed = union(task.examples(setup.split), store.selections()), store.probes()
+    sets, responses = tuple(_challenges(store, task)), store.responses()
+    # Prompts that show gold rationales are rebuilt in the style in which they were asked.
+    asked = task.in_style(store.style(of_probes=True))
+    reader = Reader(asked, setup, probed)
+    said = {e.id: reader.prediction(e, responses) for e in asked_examples(asked, setup.split, selection, sets)}
+    examples = asked_examples(task, setup.split, selection, ())
+    predictions = [said[example.id] for example in examples]
+    columns = make_columns(task, setup, examples, predictions, probed)
+    families = _families(task, columns, examples, options, scorers)
+    challenged = _challenge_family(task, examples, sets, said, columns.no_label)
+    scores = _document(task, setup, selection, predictions, [*families, challenged], options, responses.values())
+    scores["signatures"] = _signatures(families, task.style, asked.style)
+    everything = asked_examples(task, setup.split, selection, sets)
+    write_examples(
+        store.folder / "examples.parquet", task, everything, [said[e.id] for e in everything], families, challenged
+    )
     store.write_scores(scores)
     return scores
+
+
+def _challenges(store: RunStore, task: Task) -> Iterator[str]:
+    """Yield the challenge sets that were asked, in the task's order.
+
+    Raises:
+        UserError: the task has no such set any more, or other rows in it.
+    """
+    asked = store.challenges()
+    for name, known in asked.items():
+        if (found := rows_digest(task.challenge(name))) != known:
+            raise UserError(
+                f"the challenge set {name} was asked on other rows (digest {known}, now {found}): "
+                "run it again, or give the same data"
+            )
+    yield from (name for name in task.spec.challenges if name in asked)
+
+
+def _challenge_family(
+    task: Task,
+    examples: Sequence[Example],
+    sets: Sequence[str],
+    said: Mapping[str, Prediction],
+    no_label: str | None,
+) -> Family:
+    """Return the figures of the challenge sets; `examples` are those of the evaluated split that were asked."""
+
+    def answer(example: Example) -> challenges.Said:
+        prediction = said[example.id]
+        return challenges.Said(example.id, example.gold, prediction.label, prediction.label_status is not None)
+
+    bases = {example.id: answer(example) for example in examples}
+    asked = []
+    for name in sets:
+        rows = [
+            challenges.ChallengeRow(answer(e), e.acceptable, e.group, bases.get(e.pair or ""))
+            for e in task.challenge(name)
+        ]
+        card = task.spec.challenges[name]
+        asked.append(challenges.ChallengeSet(name, card.title, card.kind, rows))
+    declared = {card.kind for card in task.spec.challenges.values()}
+    order = task.labels.values if task.labels.space == "ordinal" else ()
+    return challenges.compute(asked, declared=declared, order=order, no_label=no_label)
 
 
 def check_data(setup: RunSetup, task: Task) -> None:
@@ -139,6 +194,7 @@ def make_columns(
         label_texts=[p.label_text for p in predictions],
         hypotheses=[p.rationale for p in predictions],
         references=[example.references for example in examples],
+        acceptable=[example.acceptable for example in examples],
         groups=[group for group in groups if group is not None] if all(groups) and groups else None,
         input_cut=[p.input_cut for p in predictions],
         output_cut=[p.output_cut for p in predictions],
@@ -152,9 +208,19 @@ def make_columns(
     )
 
 
-def _families(task: Task, columns: Columns, options: ScoreOptions, scorers: Scorers) -> list[Family]:
+def _families(
+    task: Task, columns: Columns, examples: Sequence[Example], options: ScoreOptions, scorers: Scorers
+) -> list[Family]:
     how = {"seed": options.seed, "resamples": options.resamples}
-    families = [labels.compute(columns, **how), overlap.compute(columns, **how), probes.compute(columns)]
+    parts = {name: [example.slices[name] for example in examples] for name in task.spec.slices}
+    card = task.spec.label
+    families = [
+        labels.compute(columns, **how),
+        call_mix.compute(columns, mix=card.mix, cost=card.cost_matrix, **how),
+        slices.compute(columns, parts, **how),
+        overlap.compute(columns, **how),
+        probes.compute(columns),
+    ]
     wanted = options.bertscore or task.spec.metrics.bertscore
     scorer = scorers.bert(wanted) if wanted is not None and wanted.model != "none" else None
     if scorer is None or columns.no_rationale is not None:
@@ -186,7 +252,7 @@ def _document(
         "selection": selection.as_json(),
         "primary": task.spec.metrics.primary,
         "metrics": {name: estimate.as_json() for name, estimate in estimates.items()},
-        "signatures": {name: text for family in families for name, text in family.signatures.items()},
+        "rationale_style": task.style,
         **{name: table for family in families for name, table in family.extra.items()},
         "rationale_statuses": dict(Counter(str(p.rationale_status) for p in predictions if not p.unscored)),
         "answered": sum(p.unscored is None for p in predictions),
@@ -197,3 +263,21 @@ def _document(
         "resampling": {"seed": options.seed, "resamples": options.resamples, "level": 0.95},
         "versions": versions(),
     }
+
+
+def _signatures(families: Sequence[Family], style: str | None, probed: str | None) -> dict[str, str]:
+    """Return the signatures of figures; those over gold rationales also name their style, where there are several.
+
+    Args:
+        families: all families.
+        style: the style that rationales are compared with.
+        probed: the style that probes were shown.
+    """
+    found = {name: text for family in families for name, text in family.signatures.items()}
+    if style is None:
+        return found
+    for name, estimate in ((n, e) for family in families for n, e in family.estimates.items()):
+        if METRICS[name].about is About.RATIONALE and name not in probes.WITHOUT_GOLD and estimate.value is not None:
+            shown = probed if name == probes.GOLD_ROBUSTNESS else style
+            found[name] = "|".join(filter(None, (found.get(name), f"style:{shown}")))
+    return found

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from r2d_bench.records import Example, Json
+    from r2d_bench.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,13 @@ def union(examples: Sequence[Example], parts: Iterable[Selection]) -> Selection:
     # A part that contains all others names the union; a smaller limit lies inside a larger one.
     covering = [part.how for part in parts if len(part.ids) == len(ids)]
     return _in_order(examples, ids, "all" if whole else covering[0] if covering else " + ".join(hows))
+
+
+def asked_examples(task: Task, split: str, selection: Selection, challenges: Iterable[str]) -> list[Example]:
+    """Return what a sitting asks: the chosen examples of a split, then the whole of its challenge sets."""
+    chosen = set(selection.ids)
+    asked = [example for example in task.examples(split) if example.id in chosen]
+    return asked + [example for name in challenges for example in task.challenge(name)]
 
 
 def _in_order(examples: Sequence[Example], chosen: set[str], how: str) -> Selection:

@@ -14,7 +14,7 @@ from r2d_bench.protocols.spec import Protocol
 from r2d_bench.records import Json, LabelMethod, digest
 from r2d_bench.tasks.labels import PARSER
 from r2d_bench.tasks.privacy import check_endpoint
-from r2d_bench.tasks.task import examples_digest
+from r2d_bench.tasks.task import examples_digest, rows_digest
 from r2d_bench.templates import reaches_into
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RunSetup:
         no_rationale: why no rationale is elicited, else None.
         seed: the run's seed.
         shots: ids of the training examples that stand in front of every prompt.
-        shots_digest: digest of their content.
+        shots_digest: digest of their content, gold rationales in the style that is shown.
     """
 
     task: str
@@ -141,9 +141,9 @@ class RunSetup:
     def _shots(self, task: Task) -> list[Example]:
         if not self.shots:
             return []
-        known = {example.id: example for example in task.examples("train")}
+        known = {example.id: example for example in task.training()}
         chosen = [known[ident] for ident in self.shots if ident in known]
-        if examples_digest(chosen) != self.shots_digest:
+        if _shots_digest(chosen, self.protocol) != self.shots_digest:
             raise UserError(f"task {task.name}: the training examples are not those that the run was shown")
         return chosen
 
@@ -154,12 +154,16 @@ def draw_shots(task: Task, k: int, seed: int, *, with_rationale: bool) -> list[E
     Raises:
         UserError: the task has no training split, or too few examples (with a rationale, where one is shown).
     """
-    train = task.splits().get("train", [])
-    fitting = [example for example in train if example.references or not with_rationale]
+    fitting = [example for example in task.training() if example.references or not with_rationale]
     if k > len(fitting):
         what = "training examples with a rationale" if with_rationale else "training examples"
         raise UserError(f"--shots {k}: task {task.name} has {len(fitting)} {what}")
     return random.Random(f"shots {seed}").sample(fitting, k)  # noqa: S311 - reproducible, not secret
+
+
+def _shots_digest(shots: Sequence[Example], protocol: Protocol) -> str:
+    """Return the digest of what shots show: the style of their rationales counts where they show them."""
+    return (examples_digest if "rationale" in protocol.gives else rows_digest)(shots)
 
 
 def _outputs_used(stage: Stage) -> set[str]:
@@ -216,7 +220,7 @@ def plan_run(
         no_rationale=_no_rationale(chosen, can, title),
         seed=seed,
         shots=tuple(example.id for example in drawn),
-        shots_digest=examples_digest(drawn) if drawn else None,
+        shots_digest=_shots_digest(drawn, chosen) if drawn else None,
     )
     setup.prompts(task)  # broken templates, and examples that cannot be shown, are told before anything is asked
     return setup

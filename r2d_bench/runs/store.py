@@ -89,6 +89,20 @@ class RunStore:
         """Return the probes that any sitting asked."""
         return {name for sitting in self.manifest()["sittings"] for name in sitting["probes"]}
 
+    def challenges(self) -> dict[str, str]:
+        """Return the challenge sets that any sitting asked, each with the digest of the rows asked last."""
+        found: dict[str, str] = {}
+        for sitting in self.manifest()["sittings"]:
+            found |= sitting.get("challenges", {})
+        return found
+
+    def style(self, *, of_probes: bool = False) -> str | None:
+        """Return the style of gold rationales in the newest sitting, or in the newest one that asked a probe."""
+        sittings = self.manifest()["sittings"]
+        probing = [sitting for sitting in sittings if sitting["probes"]]
+        newest = (probing if of_probes and probing else sittings)[-1:]
+        return next((sitting.get("rationale_style") for sitting in newest), None)
+
     def create(self, setup: RunSetup) -> None:
         """Make the folder and its manifest, or keep the one that is there."""
         try:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from r2d_bench.metrics.base import Family
     from r2d_bench.records import Example, Json, Prediction
     from r2d_bench.tasks.task import Task
@@ -31,10 +33,22 @@ def write_examples(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     families: Sequence[Family],
+    challenges: Family,
 ) -> None:
-    """Write the table in one atomic step."""
+    """Write the table in one atomic step.
+
+    Args:
+        path: the file.
+        task: the task.
+        examples: those of the evaluated split that were asked, then those of the challenge sets.
+        predictions: what was said of each.
+        families: values per example of the evaluated split.
+        challenges: values per row of the challenge sets.
+    """
     columns: dict[str, Json] = {
         "id": [e.id for e in examples],
+        "split": [e.split for e in examples],
+        "pair": [e.pair for e in examples],
         "gold": [e.gold for e in examples],
         "label": [p.label for p in predictions],
         "label_status": [p.label_status and str(p.label_status) for p in predictions],
@@ -51,9 +65,10 @@ def write_examples(
         columns |= {f"slice.{name}": [e.slices[name] for e in examples] for name in task.spec.slices}
     types = {name: pa.bool_() if name.endswith("_cut") else pa.string() for name in columns}
     arrays = {name: pa.array([_encodable(v) for v in values], type=types[name]) for name, values in columns.items()}
-    for family in families:
-        for name, values in family.per_example.items():
-            arrays[f"metric.{name}"] = pa.array(values, type=pa.float64(), mask=np.isnan(values))
+    for name, values in (pair for family in families for pair in family.per_example.items()):
+        arrays[f"metric.{name}"] = _values([values, np.full(len(examples) - len(values), np.nan)])
+    for name, values in challenges.per_example.items():
+        arrays[f"metric.{name}"] = _values([np.full(len(examples) - len(values), np.nan), values])
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         pq.write_table(pa.table(arrays), temporary, compression="zstd")
@@ -61,6 +76,12 @@ def write_examples(
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _values(parts: Sequence[NDArray[np.float64]]) -> pa.Array:
+    """Return a column of values, empty where they are NaN."""
+    values = np.concatenate(parts)
+    return pa.array(values, type=pa.float64(), mask=np.isnan(values))
 
 
 def _encodable(value: Json) -> Json:

@@ -64,6 +64,11 @@ class _Mapping:
         if spec.source.split is not None:
             self._templates["split"] = mapped(spec.source.split, f"task {spec.name}, source.split")
         self.slices = {key: mapped(value, f"task {spec.name}, slices.{key}") for key, value in spec.slices.items()}
+        self.styles = {
+            key: mapped(value, f"task {spec.name}, rationale.styles.{key}")
+            for key, value in spec.rationale.styles.items()
+        }
+        self.challenge_splits = {challenge.split for challenge in spec.challenges.values()}
 
     def __contains__(self, key: str) -> bool:
         return key in self._templates
@@ -74,8 +79,12 @@ class _Mapping:
         return None if template is None else _apply(template, row)
 
     def check_columns(self, rows: Sequence[Row]) -> None:
-        """Refuse a mapping that names a column which no row has; there is one row or more."""
-        for key, template in (self._templates | self.slices).items():
+        """Refuse a mapping that names a column which no row has; there is one row or more.
+
+        Only rows of challenge sets need `pair`: whether they have it is checked with the sets.
+        """
+        needed = {key: template for key, template in self._templates.items() if key != "pair"}
+        for key, template in (needed | self.slices | self.styles).items():
             if all(isinstance(missing := _apply(template, row), MissingValue) for row in rows):
                 columns = dict.fromkeys(column for row in rows for column in row.values)
                 hint = did_you_mean(missing.name, columns)
@@ -90,8 +99,10 @@ def _apply(template: Mapped, row: Row) -> Json:
         raise UserError(f"{row.where}: {error}") from None
 
 
-def build_examples(spec: TaskSpec, space: LabelSpace, rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Example]]:
-    """Return the examples of every split.
+def build_examples(
+    spec: TaskSpec, space: LabelSpace, rows: Mapping[str, Sequence[Row]], style: str | None = None
+) -> dict[str, list[Example]]:
+    """Return the examples of every split; `style` is the style of their references, where the task declares styles.
 
     Raises:
         UserError: a missing column or value, a label outside the set, a doubled id, told with file and line.
@@ -107,7 +118,7 @@ def build_examples(spec: TaskSpec, space: LabelSpace, rows: Mapping[str, Sequenc
             split = source_split
             if "split" in mapping:
                 split = _required(mapping, "split", row)
-            example = _example(mapping, space, row, split, number)
+            example = _example(mapping, space, row, split=split, number=number, style=style)
             if first := places.get((split, example.id)):
                 raise UserError(f"{row.where}: the id '{example.id}' stands twice in split {split} (first: {first})")
             places[split, example.id] = row.where
@@ -122,21 +133,26 @@ def _required(mapping: _Mapping, key: str, row: Row) -> str:
     return value
 
 
-def _example(mapping: _Mapping, space: LabelSpace, row: Row, split: str, number: int) -> Example:
+def _example(mapping: _Mapping, space: LabelSpace, row: Row, *, split: str, number: int, style: str | None) -> Example:
     options = _options(mapping.value("options", row), f"{row.where}: options")
     group = optional_text(mapping.value("group", row), f"{row.where}: group")
     if group is None and "group" in mapping:
         raise UserError(f"{row.where}: group is empty; intervals need every item's cluster")
     acceptable = texts(mapping.value("acceptable", row), f"{row.where}: acceptable")
+    styles = {key: texts(_apply(t, row), f"{row.where}: {key}") for key, t in mapping.styles.items()}
+    references = texts(mapping.value("references", row), f"{row.where}: references")
+    twin_of = mapping.value("pair", row) if split in mapping.challenge_splits else None
     return Example(
         id=_required(mapping, "id", row) if "id" in mapping else str(number),
         split=split,
         input=_required(mapping, "input", row),
         gold=_label(space, options, _required(mapping, "gold", row), row),
-        references=texts(mapping.value("references", row), f"{row.where}: references"),
+        references=references if style is None else styles[style],
+        styles=styles,
         options=options,
         acceptable=tuple(_label(space, options, label, row) for label in acceptable),
         group=group,
+        pair=optional_text(twin_of, f"{row.where}: pair"),
         slices={k: optional_text(_apply(t, row), row.where) or "(none)" for k, t in mapping.slices.items()},
         fields=row.values,
     )

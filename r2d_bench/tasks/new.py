@@ -22,7 +22,7 @@ from r2d_bench.tasks.examples import build_examples, optional_text
 from r2d_bench.tasks.labels import LabelSpace, normalise
 from r2d_bench.tasks.sources import Row
 from r2d_bench.tasks.spec import TaskSpec
-from r2d_bench.tasks.task import examples_digest
+from r2d_bench.tasks.task import rows_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -295,9 +295,7 @@ def card_text(spec: TaskSpec, examples: Mapping[str, Sequence[Example]], choices
     lines += ["", *_label_lines(spec), ""]
     lines.append("splits: # asserted whenever the data are loaded")
     names = [name for name in SHARES if name in examples] + [name for name in examples if name not in SHARES]
-    lines += [
-        f"  {quoted(n)}: {{rows: {len(examples[n])}, digest: {quoted(examples_digest(examples[n]))}}}" for n in names
-    ]
+    lines += [f"  {quoted(n)}: {{rows: {len(examples[n])}, digest: {quoted(rows_digest(examples[n]))}}}" for n in names]
     lines += [
         "",
         "prompts: # for chat models: say what they are and what to decide",

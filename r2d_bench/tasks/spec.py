@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path, PurePosixPath
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from r2d_bench.errors import did_you_mean
+from r2d_bench.records import ChallengeKind
 from r2d_bench.tasks.labels import normalise
+
+MIX_TOLERANCE = 1e-6
+
+NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -71,7 +77,8 @@ class Source(_Part):
 class Fields(_Part):
     """How a row becomes an example. Each value is a Jinja template over the row's columns.
 
-    `references`, `options` and `acceptable` may give a list; an empty value means there is none.
+    `references`, `options` and `acceptable` may give a list; an empty value means there is none. `pair` gives, for a
+    row of a challenge set, the id of the evaluated example that it is a twin of.
     """
 
     input: str
@@ -81,13 +88,19 @@ class Fields(_Part):
     options: str | None = None
     acceptable: str | None = None
     group: str | None = None
+    pair: str | None = None
 
     @field_validator("*")
     @classmethod
     def _of_columns(cls, template: str | None) -> str | None:
-        if template is not None and "{" not in template:  # `note` and `null` would be every row's text
-            raise ValueError(f"'{template}' names no column: write '{{{{ column }}}}', or leave the key out")
-        return template
+        return None if template is None else _with_column(template)
+
+
+def _with_column(template: str) -> str:
+    """Refuse a template without a column: `note` and `null` would be every row's text."""
+    if "{" not in template:
+        raise ValueError(f"'{template}' names no column: write '{{{{ column }}}}', or leave the key out")
+    return template
 
 
 class Labels(_Part):
@@ -100,7 +113,9 @@ class Labels(_Part):
         titles: value → what it means, shown to chat models and on pages.
         aliases: value → other spellings that the parser takes for it.
         critical: values whose miss is a critical miss.
-        cost: gold value → predicted value → cost of that mistake.
+        cost: gold value → predicted value → cost of that mistake; every mistake is stated, what is right costs 0 unless
+            stated.
+        mix: value → share of real calls (adding up to 1, or to 100); values that are left out have none.
     """
 
     space: Literal["closed", "ordinal", "choices", "open"]
@@ -108,7 +123,25 @@ class Labels(_Part):
     titles: dict[str, str] = Field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     critical: tuple[str, ...] = ()
-    cost: dict[str, dict[str, FiniteFloat]] = Field(default_factory=dict)
+    cost: dict[str, dict[str, NotNegative]] = Field(default_factory=dict)
+    mix: dict[str, NotNegative] = Field(default_factory=dict)
+
+    @field_validator("mix")
+    @classmethod
+    def _adds_up(cls, mix: dict[str, float]) -> dict[str, float]:
+        total = math.fsum(mix.values())
+        if not mix or abs(total - 1) <= MIX_TOLERANCE:
+            return mix
+        if abs(total / 100 - 1) <= MIX_TOLERANCE:
+            return {value: share / 100 for value, share in mix.items()}
+        raise ValueError(f"the shares add up to {total:.6g}, not to 1 (or 100)")
+
+    @property
+    def cost_matrix(self) -> tuple[tuple[float, ...], ...]:
+        """The cost of each gold (row) taken for each predicted value (column), in order; empty without `cost`."""
+        if not self.cost:
+            return ()
+        return tuple(tuple(self.cost.get(gold, {}).get(said, 0.0) for said in self.values) for gold in self.values)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -119,7 +152,7 @@ class Labels(_Part):
             raise ValueError(f"a label space of {self.space} has no fixed values")
         if len(set(self.values)) < len(self.values):
             raise ValueError("a value stands twice")
-        named = {key: list(getattr(self, key)) for key in ("titles", "aliases", "critical", "cost")}
+        named = {key: list(getattr(self, key)) for key in ("titles", "aliases", "critical", "cost", "mix")}
         named["cost"] += [predicted for costs in self.cost.values() for predicted in costs]
         for key, values in named.items():
             for value in values:
@@ -133,12 +166,55 @@ class Labels(_Part):
                     raise ValueError(f"'{name}' names two labels, {other} and {value}, or none")
         return self
 
+    @model_validator(mode="after")
+    def _costs_are_complete(self) -> Self:
+        for gold in self.values if self.cost else ():
+            for said in self.values:
+                if said != gold and said not in self.cost.get(gold, {}):
+                    raise ValueError(f"cost: what does it cost to take {gold} for {said}? State every mistake")
+        return self
+
 
 class Rationale(_Part):
-    """What is known of the gold rationales: their origin, and the token that masks the label in them."""
+    """What is known of the gold rationales.
+
+    Attributes:
+        origin: where they come from.
+        mask_token: the token that masks the label in them.
+        styles: style → template of the gold rationales in it, where there are several; stands for `fields.references`.
+        style: the style that is taken unless another one is asked for.
+    """
 
     origin: str = ""
     mask_token: str | None = None
+    styles: dict[str, str] = Field(default_factory=dict)
+    style: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, template in self.styles.items():
+            if not re.fullmatch(r"[A-Za-z]\w*", name):
+                raise ValueError(f"styles: '{name}' should be a word")
+            _with_column(template)
+        if self.styles and self.style is None:
+            raise ValueError(f"style: say which one is taken by default ({', '.join(self.styles)})")
+        if self.style is not None and self.style not in self.styles:
+            raise ValueError(f"style: '{self.style}' is not among the styles{did_you_mean(self.style, self.styles)}")
+        return self
+
+
+class Challenge(_Part):
+    """A challenge set: a further split, asked beside the evaluated one and in no headline figure.
+
+    Attributes:
+        split: the split that holds its rows.
+        kind: what it asks of a model.
+        title: its name on pages; the key by default.
+    """
+
+    split: str
+    kind: ChallengeKind
+    title: str = ""
 
 
 class Prompts(_Part):
@@ -154,7 +230,7 @@ class Split(_Part):
 
     Attributes:
         rows: number of examples.
-        digest: digest of ids, inputs, golds and references, as `tasks validate` prints it.
+        digest: digest of ids, inputs, golds and references (in all styles), as `tasks validate` prints it.
     """
 
     rows: int | None = None
@@ -187,6 +263,7 @@ class Annotation(_Part):
 class TaskSpec(_Part):
     """A whole `task.yaml`. An edit that can change a number raises `version`.
 
+    `evaluate` is the split that models are judged on, `training` the splits that they may learn from.
     `endpoints` are the URLs that texts of a task which is not public may be sent to.
     """
 
@@ -207,8 +284,10 @@ class TaskSpec(_Part):
     label: Labels
     rationale: Rationale = Rationale()
     slices: dict[str, str] = Field(default_factory=dict)
+    challenges: dict[str, Challenge] = Field(default_factory=dict)
     splits: dict[str, Split] = Field(default_factory=dict)
     evaluate: str = "test"
+    training: tuple[str, ...] = Field(default=("train",), min_length=1)
     prompts: Prompts
     metrics: Metrics = Metrics()
     baselines: tuple[str, ...] = ()
@@ -222,6 +301,27 @@ class TaskSpec(_Part):
             raise ValueError(f"fields.options belongs to a label space of choices, not {self.label.space}")
         if any(not re.fullmatch(r"[A-Za-z]\w*", name) for name in self.slices):
             raise ValueError("names of slices are words")
+        if self.rationale.styles and self.fields.references is not None:
+            raise ValueError("rationale.styles stand for fields.references: keep one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _challenges(self) -> Self:
+        taken = {self.evaluate: "is the evaluated one", "validation": "is no challenge"}
+        taken |= dict.fromkeys(self.training, "is for training")
+        for name, challenge in self.challenges.items():
+            where = f"challenges.{name}"
+            if not re.fullmatch(r"[A-Za-z]\w*", name):
+                raise ValueError(f"{where}: the name should be a word")
+            if why := taken.get(challenge.split):
+                raise ValueError(f"{where}: split '{challenge.split}' {why}")
+            taken[challenge.split] = f"is that of {where}"
+            if challenge.kind.paired and self.fields.pair is None:
+                raise ValueError(f"{where}: a set of kind {challenge.kind} needs fields.pair")
+            if not challenge.kind.paired and not self.label.values:
+                raise ValueError(f"{where}: a set of kind {challenge.kind} needs a fixed set of labels")
+            if challenge.kind is ChallengeKind.EDGE and self.fields.acceptable is None:
+                raise ValueError(f"{where}: a set of kind edge needs fields.acceptable")
         return self
 
     @property

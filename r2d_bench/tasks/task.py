@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from r2d_bench import content
 from r2d_bench.documents import load
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.records import Example, Json, digest
+from r2d_bench.tasks.challenges import check_challenges
 from r2d_bench.tasks.examples import build_examples
 from r2d_bench.tasks.labels import LabelSpace
 from r2d_bench.tasks.sources import Reading, Row, read_hub, read_rows
-from r2d_bench.tasks.spec import TaskSpec
+from r2d_bench.tasks.spec import Split, TaskSpec
 
 DATA_VARIABLE = "R2D_BENCH_DATA"
+VALIDATION = "validation"
 
 Reader = Callable[[Any], Reading | Mapping[str, Sequence[Row | dict[str, Json]]]]
 
@@ -48,12 +50,14 @@ class Task:
         spec: what `task.yaml` says.
         folder: where it stands.
         data: local data that stand in for the source (`--data TASK=PATH`).
+        style: the style of the gold rationales; None where the task declares no styles.
     """
 
     spec: TaskSpec
     folder: Path
     data: Path | None = None
-    _loaded: dict[str, dict[str, list[Example]]] = field(default_factory=dict, repr=False)
+    style: str | None = None
+    _loaded: dict[str, list[Example]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -79,19 +83,29 @@ class Task:
     @cached_property
     def provenance(self) -> Provenance:
         """Where the rows came from."""
-        return self._rows[1]
+        return self._whole[1] if self._by_file is None else Provenance("bundled" if self.data is None else "local")
+
+    @property
+    def _by_file(self) -> Mapping[str, str] | None:
+        """Split → file, where each split has a file of its own, which is read when it is asked for."""
+        source = self.spec.source
+        is_local = not source.reader and (self.data is not None or source.files)
+        return source.files if is_local and source.split is None else None
 
     @cached_property
-    def _rows(self) -> tuple[dict[str, list[Row]], Provenance]:
+    def _whole(self) -> tuple[dict[str, list[Row]], Provenance]:
+        """The rows of a source whose splits cannot be read one by one."""
         source = self.spec.source
         if source.reader:
             return self._read_with_reader(source.reader)
-        if self.data is not None:
-            return {split: read_rows(self._local(file)) for split, file in source.files.items()}, Provenance("local")
-        if source.files:
-            return {split: read_rows(self.folder / file) for split, file in source.files.items()}, Provenance("bundled")
+        if self.data is not None or source.files:
+            kind = "bundled" if self.data is None else "local"
+            return {split: read_rows(self._path(file)) for split, file in source.files.items()}, Provenance(kind)
         rows, commit = self._from_hub()
         return rows, Provenance("hub", commit)
+
+    def _path(self, file: str) -> Path:
+        return self.folder / file if self.data is None else self._local(file)
 
     def _local(self, file: str) -> Path:
         """Return the local stand-in for one of the source's files."""
@@ -142,11 +156,13 @@ class Task:
         Raises:
             UserError: rows that do not fit the task, told with file and line.
         """
-        if "splits" not in self._loaded:
-            examples = build_examples(self.spec, self.labels, self._rows[0])
-            self._assert_known(examples)
-            self._loaded["splits"] = examples
-        return self._loaded["splits"]
+        if self._by_file is None:
+            self._load_whole()
+        names = self._by_file if self._by_file is not None else self._loaded
+        splits = {name: self.examples(name) for name in names}
+        self._assert_present(splits)
+        check_challenges(self.spec, splits)
+        return splits
 
     def examples(self, split: str | None = None) -> list[Example]:
         """Return the examples of one split (default: the one that is evaluated).
@@ -155,17 +171,80 @@ class Task:
             UserError: the task has no such split, or its rows do not fit.
         """
         name = split or self.spec.evaluate
-        splits = self.splits()
-        if name not in splits:
-            raise UserError(f"task {self.name} has no split '{name}'{did_you_mean(name, splits)}")
-        return splits[name]
+        if name not in self._loaded:
+            if self._by_file is None:
+                self._load_whole()
+            elif name in self._by_file:
+                self._load({name: read_rows(self._path(self._by_file[name]))})
+        if name not in self._loaded:
+            known = self._loaded if self._by_file is None else self._by_file
+            raise UserError(f"task {self.name} has no split '{name}'{did_you_mean(name, known)}")
+        return self._loaded[name]
+
+    def _load_whole(self) -> None:
+        if not self._loaded:
+            self._load(self._whole[0])
+            self._assert_present(self._loaded)
+
+    def _load(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Turn rows into examples, and compare them with what is known of their splits."""
+        examples = build_examples(self.spec, self.labels, rows, self.style)
+        for name, part in examples.items():
+            self._assert_known(name, part)
+        self._loaded.update(examples)
+
+    def training(self) -> list[Example]:
+        """Return the examples that models learn from; empty where the task has none of its training splits."""
+        names = self._by_file if self._by_file is not None else self.splits()
+        return [example for name in self.spec.training if name in names for example in self.examples(name)]
+
+    def validation(self) -> list[Example]:
+        """Return the examples that a model under training is compared on; empty where the task has none."""
+        names = self._by_file if self._by_file is not None else self.splits()
+        return self.examples(VALIDATION) if VALIDATION in names else []
+
+    @cached_property
+    def _challenges(self) -> dict[str, list[Example]]:
+        splits = {one.split: self.examples(one.split) for one in self.spec.challenges.values()}
+        check_challenges(self.spec, splits | {self.spec.evaluate: self.examples()})
+        return {name: splits[one.split] for name, one in self.spec.challenges.items()}
+
+    def challenge(self, name: str) -> list[Example]:
+        """Return the examples of a challenge set.
+
+        Raises:
+            UserError: the task has no such set.
+        """
+        if name not in self.spec.challenges:
+            known = did_you_mean(name, self.spec.challenges)
+            raise UserError(f"task {self.name} has no challenge set '{name}'{known}")
+        return self._challenges[name]
+
+    def asked(self) -> list[Example]:
+        """Return every example that a run can ask: the evaluated split and the challenge sets."""
+        return [*self.examples(), *(example for name in self.spec.challenges for example in self.challenge(name))]
+
+    def in_style(self, style: str | None) -> Task:
+        """Return the task with its gold rationales in another style (None: the task's default).
+
+        Raises:
+            UserError: the task declares no such style.
+        """
+        chosen = style_of(self.spec, style)
+        if chosen is None or chosen == self.style:
+            return self
+        loaded = {
+            name: [replace(example, references=example.styles[chosen]) for example in part]
+            for name, part in self._loaded.items()
+        }
+        return replace(self, style=chosen, _loaded=loaded)
 
     def digest(self, split: str | None = None) -> str:
-        """Return the digest of a split: ids, inputs, golds, references, options, in file order."""
-        return examples_digest(self.examples(split))
+        """Return the digest of a split: ids, inputs, golds, references (in all styles), options, in file order."""
+        return rows_digest(self.examples(split))
 
     def annotated(self, name: str) -> dict[str, dict[str, str | None]]:
-        """Return the predictions that the rows themselves carry, by example id.
+        """Return the predictions that the rows themselves carry, by example id, of all that a run can ask.
 
         Raises:
             UserError: the task has no annotation of that name, or its column is missing.
@@ -180,42 +259,66 @@ class Task:
         where = f"{self.name} annotations.{name}"
         label = mapped(annotation.label, where)
         rationale = mapped(annotation.rationale, where) if annotation.rationale else None
+        examples = self.asked()
         for template in filter(None, (label, rationale)):
-            if all(isinstance(missing := template(example.fields), MissingValue) for example in self.examples()):
-                columns = {column for example in self.examples() for column in example.fields}
+            if all(isinstance(missing := template(example.fields), MissingValue) for example in examples):
+                columns = {column for example in examples for column in example.fields}
                 raise UserError(f"{where}: the column '{missing.name}' is missing{did_you_mean(missing.name, columns)}")
         return {
             example.id: {
                 "label": optional_text(label(example.fields), where),
                 "rationale": optional_text(rationale(example.fields), where) if rationale else None,
             }
-            for example in self.examples()
+            for example in examples
         }
 
-    def _assert_known(self, examples: Mapping[str, Sequence[Example]]) -> None:
-        """Compare splits with what `task.yaml` says of them."""
-        for name, known in self.spec.splits.items():
-            if name not in examples:
-                raise UserError(f"task {self.name}: the data have no split '{name}'{did_you_mean(name, examples)}")
-            got = examples[name]
-            if known.rows is not None and len(got) != known.rows:
-                raise UserError(
-                    f"task {self.spec.full_name}: split {name} has {len(got)} rows, should have {known.rows}"
-                )
-            if known.digest is not None and (found := examples_digest(got)) != known.digest:
-                raise UserError(
-                    f"task {self.spec.full_name}: the rows of split {name} are not the known ones "
-                    f"(digest {found}, should be {known.digest}); other data make another task or version"
-                )
+    def _assert_present(self, splits: Mapping[str, Sequence[Example]]) -> None:
+        """Refuse data that lack a split which `task.yaml` knows."""
+        for name in self.spec.splits:
+            if name not in splits:
+                raise UserError(f"task {self.name}: the data have no split '{name}'{did_you_mean(name, splits)}")
+
+    def _assert_known(self, name: str, got: Sequence[Example]) -> None:
+        """Compare a split with what `task.yaml` says of it."""
+        known = self.spec.splits.get(name, Split())
+        if known.rows is not None and len(got) != known.rows:
+            raise UserError(f"task {self.spec.full_name}: split {name} has {len(got)} rows, should have {known.rows}")
+        if known.digest is not None and (found := rows_digest(got)) != known.digest:
+            raise UserError(
+                f"task {self.spec.full_name}: the rows of split {name} are not the known ones "
+                f"(digest {found}, should be {known.digest}); other data make another task or version"
+            )
 
 
 def examples_digest(examples: Sequence[Example]) -> str:
-    """Return 16 hex digits over everything of the examples that can change a score."""
+    """Return 16 hex digits over all that can change a score, gold rationales in the chosen style."""
+    return _digest((example, example.references) for example in examples)
+
+
+def rows_digest(examples: Sequence[Example]) -> str:
+    """Return 16 hex digits over all that can change a score, in whatever style: it is the same for each style."""
+    return _digest((example, dict(example.styles) or example.references) for example in examples)
+
+
+def _digest(examples: Iterable[tuple[Example, Json]]) -> str:
     running = hashlib.sha256()
-    for e in examples:
-        parts = [e.id, e.input, e.gold, e.references, e.options, e.acceptable, e.group]
-        running.update(digest(parts).encode())
+    for e, references in examples:
+        parts = [e.id, e.input, e.gold, references, e.options, e.acceptable, e.group]
+        running.update(digest(parts if e.pair is None else [*parts, e.pair]).encode())
     return running.hexdigest()[:16]
+
+
+def style_of(spec: TaskSpec, style: str | None) -> str | None:
+    """Return the style of gold rationales that is meant: the one asked for, else the task's default.
+
+    Raises:
+        UserError: the task declares no such style.
+    """
+    styles = spec.rationale.styles
+    if style is not None and style not in styles:
+        known = did_you_mean(style, styles) if styles else " (it declares none)"
+        raise UserError(f"task {spec.name} has no rationale style '{style}'{known}")
+    return style or spec.rationale.style
 
 
 def _load_reader(folder: Path, reader: str) -> Reader:
@@ -235,16 +338,17 @@ def _load_reader(folder: Path, reader: str) -> Reader:
     return function  # type: ignore[no-any-return]
 
 
-def load_task(name: str, *, data: Path | None = None, task_dirs: Sequence[Path] = ()) -> Task:
+def load_task(name: str, *, data: Path | None = None, task_dirs: Sequence[Path] = (), style: str | None = None) -> Task:
     """Return the task called `name` (or the one in a folder).
 
     Args:
         name: a task's name, its folder, or its `task.yaml`.
         data: local data that stand in for its source. Without it, `$R2D_BENCH_DATA/<name>` is taken if it exists.
         task_dirs: further folders to look for tasks in.
+        style: the style of the gold rationales, where the task declares several; its default one where absent.
 
     Raises:
-        UserError: unknown task, or a `task.yaml` that does not fit the schema.
+        UserError: unknown task or style, or a `task.yaml` that does not fit the schema.
     """
     folder = content.find("tasks", name, task_dirs)
     spec = load(TaskSpec, folder / "task.yaml")
@@ -253,4 +357,4 @@ def load_task(name: str, *, data: Path | None = None, task_dirs: Sequence[Path] 
     if data is None and (base := os.environ.get(DATA_VARIABLE)):
         candidate = Path(base) / spec.name
         data = candidate if candidate.exists() else None
-    return Task(spec=spec, folder=folder, data=data)
+    return Task(spec=spec, folder=folder, data=data, style=style_of(spec, style))

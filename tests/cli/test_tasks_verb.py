@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from small_task import ROWS, write_task
 
+from r2d_bench import content
 from r2d_bench.cli.main import main
 from r2d_bench.cli.options import bertscore_of, data_pairs
 from r2d_bench.documents import read_text
@@ -40,7 +41,7 @@ def test_list(capsys: pytest.CaptureFixture[str]):
         ["medreason@1", "choices", "–", "public", "MIT"],
         ["pubmedqa@1", "closed", "3", "public", "MIT"],
         ["pubmedqa_r2d@1", "closed", "3", "public", "MIT"],
-        ["triage@1", "ordinal", "6", "public", "CC-BY-4.0"],
+        ["triage@2", "ordinal", "6", "public", "CC-BY-4.0"],
     ]
     assert say(["tasks"], capsys).splitlines() == lines
 
@@ -51,7 +52,7 @@ def test_list_as_json_with_another_folder(tmp_path: Path, capsys: pytest.Capture
     assert listed[0]["full_name"] == "small@1"
     values = {card["full_name"]: card["label"]["values"] for card in listed}
     assert values["pubmedqa@1"] == ["yes", "no", "maybe"]
-    assert "triage@1" in values
+    assert "triage@2" in values
     assert "small@1\topen\t–\tprivate" in say(["tasks", "list", "--task-dir", str(tmp_path)], capsys)
 
 
@@ -97,22 +98,21 @@ def test_data_reach_a_task_that_is_given_as_a_folder(
 
 def test_show(capsys: pytest.CaptureFixture[str]):
     text = say(["tasks", "show", "triage"], capsys)
-    assert text.startswith("triage@1: Nurse telephone triage (synthetic)\n")
+    first = json.loads((content.find("tasks", "triage") / "test.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    note, label = first["note"], first["label"]
+    assert text.startswith("triage@2: Nurse telephone triage (synthetic)\n")
     assert "labels (most urgent first):\n  EMS_911: call 911 for an ambulance\n  ED_NOW: " in text
-    assert "test: 72 rows, 12 groups, digest 46e35f5a9821ce74" in text
-    assert (
-        "── prompt of protocol r2d, stage predict, example chest_symptoms-1 (gold SEE_24H)\npredict: 71 F, lives"
-        in text
-    )
-    assert "given label: SEE_24H, explain: 71 F, lives alone" in text
+    assert "test: 240 rows, 24 groups, digest " in text
+    assert f"── prompt of protocol r2d, stage predict, example {first['id']} (gold {label})\npredict: {note}" in text
+    assert f"given label: {label}, explain: {note}" in text
     assert "[system] You are a telephone triage nurse." in text
 
 
 def test_show_as_json(capsys: pytest.CaptureFixture[str]):
-    argv = ["tasks", "show", "triage", "--json", "--protocol", "label_first", "--example", "chest_symptoms-2"]
+    argv = ["tasks", "show", "triage", "--json", "--protocol", "label_first", "--example", "chest_pain-01"]
     shown = json.loads(say(argv, capsys))
-    assert shown["task"]["full_name"] == "triage@1"
-    assert shown["example"] == "chest_symptoms-2"
+    assert shown["task"]["full_name"] == "triage@2"
+    assert shown["example"] == "chest_pain-01"
     assert shown["gold"] == "EMS_911"
     assert list(shown["prompts"]) == ["label_first"]
     assert "[assistant] EMS_911\n[user] Why?" in shown["prompts"]["label_first"]["explain"]
@@ -152,9 +152,7 @@ def test_protocols_show_is_a_start_for_an_own_one(tmp_path: Path, capsys: pytest
     assert say(["protocols", "show", str(tmp_path / "own.yaml")], capsys) == text
 
 
-@pytest.mark.parametrize(
-    "argv", [["tasks", "list"], ["protocols", "list"], ["--help"], ["tasks", "validate", "triage"]]
-)
+@pytest.mark.parametrize("argv", [["tasks", "list"], ["protocols", "list"], ["--help"], ["tasks", "show", "triage"]])
 def test_looking_around_imports_no_engine(argv: list[str]):
     code = (
         "import sys\nfrom r2d_bench.cli.main import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"

@@ -54,12 +54,12 @@ def test_every_figure_is_the_one_in_scores_json(made: Made):
 
 
 def test_rows_fall_from_the_best_and_partial_runs_are_stamped(made: Made):
-    rows = tables(made)["triage@1"].rows
+    rows = tables(made)["triage@2"].rows
     values = [row.metrics["macro_f1"].value for row in rows]
     assert values == sorted(values, reverse=True)
     assert {row.run for row in rows} == {made.tfidf, made.majority, made.mock, made.partial}
     stamps = {row.run: row.selection for row in rows}
-    assert (stamps[made.partial].n, stamps[made.partial].of, stamps[made.partial].partial) == (60, 72, True)
+    assert (stamps[made.partial].n, stamps[made.partial].of, stamps[made.partial].partial) == (60, 240, True)
     assert not stamps[made.tfidf].partial
 
 
@@ -106,14 +106,14 @@ def test_figures_under_different_signatures_stand_in_different_columns(made: Mad
 def test_versions_and_other_rows_get_tables_of_their_own(made: Made, tmp_path: Path):
     runs = copied(made, tmp_path, made.tfidf, made.majority, made.mock)
 
-    def version_two(manifest: dict[str, Json]) -> None:
-        manifest["setup"]["task"] = "triage@2"
+    def version_three(manifest: dict[str, Json]) -> None:
+        manifest["setup"]["task"] = "triage@3"
 
-    edit(runs / made.majority / "run.json", version_two)
-    edit(runs / made.majority / "scores.json", lambda scores: scores.update(task="triage@2"))
+    edit(runs / made.majority / "run.json", version_three)
+    edit(runs / made.majority / "scores.json", lambda scores: scores.update(task="triage@3"))
     edit(runs / made.mock / "run.json", lambda m: m["setup"].update(data_digest="0123456789abcdef"))
     found = collect(board(), runs).tables
-    assert [(t.task, len(t.rows)) for t in found] == [("triage@2", 1), ("triage@1", 1), ("triage@1", 1)]
+    assert [(t.task, len(t.rows)) for t in found] == [("triage@3", 1), ("triage@2", 1), ("triage@2", 1)]
     assert len({t.id for t in found}) == 3
 
 

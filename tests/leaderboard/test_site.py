@@ -92,12 +92,12 @@ def test_missing_figures_are_dashes_with_a_reason(made: Made):
     page = (made.site / "index.html").read_text()
     reason = "baseline:majority writes no rationale"
     assert f'<span class="none" title="{reason}">–</span>' in page
-    assert re.search(rf'<li id="note-triage-v1-\d+">{reason}</li>', page)
+    assert re.search(rf'<li id="note-triage-v2-\d+">{reason}</li>', page)
 
 
 def test_partial_runs_and_people_are_marked(made: Made):
     page = (made.site / "index.html").read_text()
-    assert "partial: 60 of 72" in page
+    assert "partial: 60 of 240" in page
     assert '<span class="stamp human">human</span>' in page
     assert f"<code>{made.unscored}</code>: not scored" in page
 
@@ -114,7 +114,7 @@ def test_under_triage_is_said_in_words(made: Made):
 def test_run_page_says_what_was_run(made: Made):
     text = Cells(made.site / "run" / f"{made.mock}.html").text
     assert "given label: {{ outputs.predict.text }}, explain: {{ input }}" in text  # verbatim
-    for words in ("Not for clinical use", "numpy", "parser standard/1", "arXiv 2512.20074", "72 of 72 (all)"):
+    for words in ("Not for clinical use", "numpy", "parser standard/1", "arXiv 2512.20074", "240 of 240 (all)"):
         assert words in text
 
 

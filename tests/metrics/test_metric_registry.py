@@ -4,13 +4,13 @@ import sys
 import pytest
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, labels, overlap, paper, probes
+from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes
 from r2d_bench.metrics.base import Direction
 from r2d_bench.metrics.registry import METRICS, lookup
 
 
 def test_names_are_unique_and_in_display_order():
-    families = (labels, bertscore, overlap, probes, paper)
+    families = (labels, call_mix, bertscore, overlap, probes, challenges, paper)
     assert list(METRICS) == [metric.name for family in families for metric in family.METRICS]
     assert len(METRICS) == sum(len(family.METRICS) for family in families)
     assert next(iter(METRICS)) == "accuracy"
@@ -27,6 +27,9 @@ def test_shares_of_trouble_are_better_low():
         "unparsed",
         "input_truncated",
         "output_truncated",
+        "expected_cost",
+        "expected_cost_mix",
+        "invariance_flips",
     }
 
 

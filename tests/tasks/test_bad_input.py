@@ -329,8 +329,8 @@ def test_protocol_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], proto
         ),
         (["tasks", "show", "triage", "--protocol", "own.yaml"], "own.yaml: no such file"),
         (
-            ["tasks", "show", "triage", "--example", "chest_symptoms-11"],
-            "task triage has no example 'chest_symptoms-11' (did you mean 'chest_symptoms-1'?)",
+            ["tasks", "show", "triage", "--example", "chest_pain-011"],
+            "task triage has no example 'chest_pain-011' (did you mean 'chest_pain-01'?)",
         ),
         (["tasks", "show", "./small", "--data", "small"], "--data: 'small' should be TASK=PATH"),
         (["tasks", "show", "./small", "--data", "=rows.csv"], "--data: '=rows.csv' should be TASK=PATH"),

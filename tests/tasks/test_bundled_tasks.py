@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
 
 LABELS = ("EMS_911", "ED_NOW", "SEE_4H", "SEE_24H", "SEE_3D", "HOME_CARE")
+STYLES = ("rationale_nurse", "rationale_edited", "rationale_llm")
 # Words that would give the label away: its own parts, places of care and deadlines.
 DISPOSITION = re.compile(
     r"\b(911|999|EMS|ambulance|paramedics?|ED|ER|A&E|emergency (?:department|room)|hospital|urgent care|home care"
-    r"|self[- ]care|within (?:4|24|four) hours?|(?:3|three) days|triage|disposition)\b"
+    r"|self[- ]care|within (?:4|24|four|three|3) (?:hours?|days)|triage|disposition)\b"
 )
+PARTS = {"train": 24, "train_extra": 24, "validation": 12, "test": 24, "pairs": 24, "invariance": 24, "edge": 24}
+SIZES = {"train": 240, "validation": 120, "test": 240, "pairs": 60, "invariance": 40, "edge": 40, "insufficient": 20}
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +41,18 @@ def cases(triage: Task) -> list[dict[str, Any]]:
     return [dict(example.fields) for part in triage.splits().values() for example in part]
 
 
-def test_triage_is_balanced_and_split_by_family(triage: Task, cases: list[dict[str, Any]]):
-    assert len(cases) == len({case["id"] for case in cases}) == 144
-    assert Counter(case["label"] for case in cases) == dict.fromkeys(LABELS, 24)
-    families = {name: {example.group for example in part} for name, part in triage.splits().items()}
-    assert {name: len(groups) for name, groups in families.items()} == {"test": 12, "validation": 4, "train": 8}
-    assert len(set().union(*families.values())) == 24  # no family stands in two splits
-    for part in triage.splits().values():
-        counts = Counter(example.gold for example in part)
+def test_triage_has_its_sizes_and_is_split_by_family(triage: Task, cases: list[dict[str, Any]]):
+    assert len({case["id"] for case in cases}) == len(cases)
+    splits = triage.splits()
+    assert {name: len(splits[name]) for name in SIZES} == SIZES
+    assert len(splits["train_extra"]) >= 3000
+    families = {name: {example.group for example in part} for name, part in splits.items()}
+    assert {name: len(families[name]) for name in PARTS} == PARTS
+    assert families["train_extra"] == families["train"]
+    assert families["insufficient"] < families["test"]
+    assert len(families["train"] | families["validation"] | families["test"]) == 60  # none stands in two
+    for name in ("train", "train_extra", "validation", "test"):
+        counts = Counter(example.gold for example in splits[name])
         assert set(counts) == set(LABELS)
         assert len(set(counts.values())) == 1
 
@@ -52,50 +60,72 @@ def test_triage_is_balanced_and_split_by_family(triage: Task, cases: list[dict[s
 def test_triage_labels_are_in_order_of_urgency(triage: Task):
     assert triage.labels.values == LABELS
     assert triage.spec.label.critical == LABELS[:2]
+    assert sum(triage.spec.label.mix.values()) == pytest.approx(1)
 
 
 def test_every_finding_stands_in_its_note(cases: list[dict[str, Any]]):
     for case in cases:
         assert case["positives"], case["id"]
-        for finding in (*case["positives"], *case["negatives"]):
-            assert finding in case["note"], (case["id"], finding)
+        for span in (*case["positives"], *case["negatives"]):
+            assert case["note"][span["start"] : span["end"]] == span["text"] != "", case["id"]
 
 
 def test_notes_and_rationales_have_their_length(cases: list[dict[str, Any]]):
     for case in cases:
         assert 60 <= len(case["note"].split()) <= 160, case["id"]
-        assert 20 <= len(case["rationale_edited"].split()) <= 50, case["id"]
-        assert 15 <= len(case["rationale_nurse"].split()) <= 50, case["id"]
+        for style in STYLES:
+            assert 20 <= len(case[style].split()) <= 50, (case["id"], style)
 
 
-@pytest.mark.parametrize("style", ["rationale_edited", "rationale_nurse"])
+@pytest.mark.parametrize("style", STYLES)
 def test_no_rationale_names_the_disposition(cases: list[dict[str, Any]], style: str):
     assert {case["id"]: found.group() for case in cases if (found := DISPOSITION.search(case[style]))} == {}
 
 
-def test_no_rationale_holds_a_label(cases: list[dict[str, Any]]):
+def test_no_text_holds_a_label(cases: list[dict[str, Any]]):
     names = "|".join(label.replace("_", "[ _-]") for label in LABELS)
     mention = re.compile(rf"\b(?:{names})\b", re.IGNORECASE)
     for case in cases:
-        assert not mention.search(case["rationale_edited"] + case["rationale_nurse"] + case["note"]), case["id"]
+        assert not any(mention.search(case[field]) for field in (*STYLES, "note")), case["id"]
 
 
 def test_acceptable_labels_are_neighbours(cases: list[dict[str, Any]]):
     for case in cases:
         ranks = sorted(LABELS.index(label) for label in case["acceptable"])
         assert case["label"] in case["acceptable"], case["id"]
+        assert len(ranks) == (2 if case["split"] == "edge" else 1), case["id"]
         assert ranks == list(range(ranks[0], ranks[-1] + 1)), case["id"]
-        assert len(ranks) <= 2, case["id"]
+
+
+def test_a_masked_rationale_keeps_findings_and_drops_the_reason(cases: list[dict[str, Any]]):
+    for case in cases:
+        assert case["rationale_masked"].count("[masked]") >= 1, case["id"]
+        assert len(case["rationale_masked"].split()) < len(case["rationale_edited"].split()), case["id"]
 
 
 def test_triage_slices_and_card(triage: Task):
-    example = triage.examples()[0]
-    assert example.slices == {"sex": "F", "age": "65 and over", "caller": "self"}
+    slices = {name: {example.slices[name] for example in triage.examples()} for name in triage.spec.slices}
+    assert slices["sex"] == {"F", "M"}
+    assert slices["age"] == {"under 16", "16 to 64", "65 and over"}
+    assert slices["caller"] == {"self", "someone else"}
+    assert slices["difficulty"] == {"easy", "medium", "hard"}
     assert triage.public
     assert triage.provenance.kind == "bundled"
     assert "no medical use" in triage.spec.description
+    assert set(triage.spec.splits) == set(triage.splits())
     for split, known in triage.spec.splits.items():
         assert triage.digest(split) == known.digest
+
+
+def test_the_default_splits_are_read_alone(triage: Task, tmp_path: Path):
+    """Training on 3,000 further notes must not slow down those who only evaluate."""
+    folder = tmp_path / "triage"
+    shutil.copytree(triage.folder, folder)
+    (folder / "train_extra.jsonl").unlink()
+    task = load_task(str(folder))
+    assert [len(task.examples(split)) for split in ("train", "validation", "test")] == [240, 120, 240]
+    with pytest.raises(UserError, match=r"train_extra\.jsonl: no such file"):
+        task.training()
 
 
 # Known answers of the real set.
