@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def training_line(number: int, of: int, plan: Plan) -> str:
     """Return what is trained, in one line."""
     lineage = plan.lineage
+    sources = f", rationales {plan.sources}" if plan.sources else ""
     return (
-        f"training [{number}/{of}] {lineage.task} · {lineage.base.name} · {lineage.method}, seed {lineage.seed}"
-        f" → {plan.folder}"
+        f"training [{number}/{of}] {lineage.task} · {lineage.base.name} · {lineage.method}{sources},"
+        f" seed {lineage.seed}: {plan.folder}"
     )
 
 

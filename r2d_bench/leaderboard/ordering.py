@@ -49,11 +49,12 @@ def columns_of(metrics: Sequence[str], rows: Sequence[Row]) -> Iterator[Column]:
 def _best(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the runs with the best figure, as it is shown, among models that answered the whole split.
 
-    Partial runs are asked other items, and people are a yardstick rather than a competitor. With fewer than two
-    to compare there is no best.
+    Partial runs are asked other items, people are a yardstick rather than a competitor, and who has learnt the very
+    rows is none either. With fewer than two to compare there is no best.
     """
     direction = METRICS[metric].direction
-    taking_part = [row for row in rows if row.complete and row.model.row == "model"]
+    fair = [row for row in rows if row.training is None or not row.training.loud]
+    taking_part = [row for row in fair if row.complete and row.model.row == "model"]
     if direction is Direction.NONE or len(taking_part) < 2:
         return ()
     values = {row.run: value for row in taking_part if (value := row.metrics[metric].value) is not None}

@@ -142,9 +142,8 @@ class R2D(Trainable):
             "seed": lineage.seed,
             "dtype": self._params.dtype,
         }
-        if any(stage.rationale_style is not None for stage in self._plan.recipe.stages.values()):
-            # Where a recipe chooses sources of rationales, rows are told apart by them.
-            params["rationales"] = " → ".join(style for style in lineage.styles.values() if style is not None)
+        if self._plan.sources is not None:
+            params["rationales"] = self._plan.sources
         digest = None if self._trained is None else self._trained.identity.digest
         return Identity("r2d", f"{lineage.base.name} r2d", digest, params)
 

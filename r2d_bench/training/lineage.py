@@ -107,7 +107,8 @@ class Lineage(_Part):
     def training_data(self) -> str:
         """What it was trained on, in one line."""
         parts = ", ".join(f"{name} ({split.rows} examples)" for name, split in self.train_splits.items())
-        named = {stage: style for stage, style in self.styles.items() if style is not None}
+        order = METHODS[self.method].stages  # a file keeps its keys sorted
+        named = {stage: style for stage in order if (style := self.styles.get(stage)) is not None}
         styles = "".join(f"; rationales of stage {stage}: {style}" for stage, style in named.items())
         return f"{self.task}: {parts}{styles}"
 

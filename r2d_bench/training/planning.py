@@ -107,6 +107,13 @@ class Plan:
         return {stage.name: stage.steps for stage in self.stages}
 
     @property
+    def sources(self) -> str | None:
+        """The styles of rationales that the stages learn, where the recipe chooses them; they tell trainings apart."""
+        if all(stage.rationale_style is None for stage in self.recipe.stages.values()):
+            return None
+        return " → ".join(style for style in self.lineage.styles.values() if style is not None) or None
+
+    @property
     def parent(self) -> Path | None:
         """The folder of the first stage's state, for methods with two."""
         if self.lineage.parent is None:

@@ -61,7 +61,7 @@ def test_it_trains_each_seed_tells_its_progress_and_finds_it_again(cli: Cli, tmp
     assert [line.partition(":")[0] for line in lines] == [f"checkpoints/{name}" for name in folders]
     assert ": seed 1, validation macro_f1 0." in lines[0]
     progress = told.err.splitlines()
-    assert progress[0].startswith("training [1/2] learnt@1 · tiny · r2d, seed 1 → checkpoints/learnt--r2d--tiny--s1--")
+    assert progress[0].startswith("training [1/2] learnt@1 · tiny · r2d, seed 1: checkpoints/learnt--r2d--tiny--s1--")
     assert progress[1] == "  explain: at most 6 steps"
     assert any(line.startswith("  decide: step 6, validation macro_f1 0.") for line in progress)
     again = cli(*TINY, "--seeds", "2,1", "--json")
@@ -77,7 +77,7 @@ def test_run_has_a_place_for_checkpoints_and_tells_the_training(cli: Cli, tmp_pa
         "run", "r2d:tiny,recipe=sft.yaml", "-t", "./learnt", "--checkpoints", "kept", "--no-page", "--bertscore", "none"
     )  # fmt: skip
     assert told.code == 0
-    assert "training [1/1] learnt@1 · tiny · sft, seed 0 → kept/learnt--sft--tiny--s0--" in told.err
+    assert "training [1/1] learnt@1 · tiny · sft, seed 0: kept/learnt--sft--tiny--s0--" in told.err
     assert [path.name.partition("--s0")[0] for path in (tmp_path / "kept").iterdir()] == ["learnt--sft--tiny"]
     dry = cli("run", "r2d:tiny,recipe=r.yaml", "-t", "./learnt", "--dry-run")
     assert "explain 6, decide 6\tpredict 12, explain 12\t0" in dry.out

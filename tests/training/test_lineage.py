@@ -95,6 +95,7 @@ def test_styles_of_rationales_stand_in_it(tmp_path: Path):
     assert named.training_data == (
         "small@1: train (3 examples); rationales of stage explain: nurse; rationales of stage decide: edited"
     )
+    assert from_json(json.loads(json.dumps(named.as_json(), sort_keys=True)), "").training_data == named.training_data
     assert named.digest != of(task).digest
     assert named.parent != of(task).parent
     assert of(task, stages={"decide": {"rationale_style": "nurse"}}).parent == of(task).parent
