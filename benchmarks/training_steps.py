@@ -42,7 +42,7 @@ from r2d_bench.training.recipe import Recipe, Scratch, load_recipe
 from r2d_bench.training.sampling import Greedy, GreedyLabels
 from r2d_bench.training.schedules import full_sampling_step, warmup_steps
 from r2d_bench.training.scratch import make_greedy, tiny_start
-from r2d_bench.training.texts import StageTexts, all_texts
+from r2d_bench.training.texts import StageTexts
 
 TARGET = 1.4
 STAGE = "decide"
@@ -76,13 +76,15 @@ class Plain(Heard):
         with torch.no_grad():
             written = self._model.generate(input_ids=inputs, attention_mask=mask, max_new_tokens=self._most)
         texts = self._tokenizer.batch_decode(written, skip_special_tokens=True)
-        lengths = (written[:, 1:] != self._pad).sum(dim=1).tolist()
         found = [
-            Greedy(text, tuple(ids[:n]), ended=False, confidence=1.0)
-            for text, ids, n in zip(texts, written[:, 1:].tolist(), lengths, strict=True)
+            Greedy(text, self._to_the_end(ids), False, 1.0) for text, ids in zip(texts, written[:, 1:], strict=True)
         ]
         self.written += found
         return found
+
+    def _to_the_end(self, ids: torch.Tensor) -> tuple[int, ...]:
+        tokens = ids.tolist()
+        return tuple(tokens[: next((n for n, token in enumerate(tokens, 1) if token in self._ends), None)])
 
 
 @dataclass
@@ -112,6 +114,13 @@ def _spread(values: list[float]) -> dict[str, float]:
     }
 
 
+def _tokenizer(task: Task) -> Any:  # noqa: ANN401
+    """Return a tokenizer of notes and rationales, to which labels are strange words: each is several tokens."""
+    texts = [text for example in task.training() for text in (example.input, *example.references)]
+    scratch = Scratch(d_model=8, heads=1, layers=1, vocabulary=WORDS)
+    return tiny_start(scratch, [*texts, *task.labels.values, "predict: given label: , explain:"], 0)[1]
+
+
 class Room:
     """A model, its data, and the three ways to make a step."""
 
@@ -119,9 +128,7 @@ class Room:
         self.task, self.device, self.batch, self.bf16 = task, device, batch, bf16
         self.recipe = load_recipe("default", {"stages.decide.batch_size": str(batch)})
         examples = task.training()
-        _, self.tokenizer = tiny_start(
-            Scratch(d_model=8, heads=1, layers=1, vocabulary=WORDS), all_texts(task, METHODS["r2d"], examples), 0
-        )
+        self.tokenizer = _tokenizer(task)
         torch.manual_seed(0)
         config = transformers.T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0, **shape)
         self.model = transformers.T5ForConditionalGeneration(config).to(device).train()

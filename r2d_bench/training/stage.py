@@ -205,7 +205,7 @@ class _Training:
             "seed": self.seed,
             "task": self.data.task.spec.full_name,
             "examples": digest([len(self.train), gold], 16),
-            "model": digest([self.model.config.to_diff_dict(), self.model.num_parameters()], 16),
+            "model": digest([_shape(self.model), self.model.num_parameters()], 16),
         }
 
     def _trainer(self, args: Any, parts: int, listener: Listener) -> R2DTrainer:  # noqa: ANN401
@@ -298,6 +298,11 @@ class _Training:
             "best": best,
             "history": list(_history(trainer.state.log_history)),
         }
+
+
+def _shape(model: Any) -> dict[str, Json]:  # noqa: ANN401 - transformers is untyped here
+    """Return a model's configuration without what `save_pretrained` fills in while it is trained."""
+    return {k: v for k, v in model.config.to_diff_dict().items() if k not in {"architectures", "dtype"}}
 
 
 def _history(log: Sequence[Mapping[str, Json]]) -> Iterator[dict[str, Json]]:
