@@ -77,7 +77,8 @@ class Plain(Heard):
             written = self._model.generate(input_ids=inputs, attention_mask=mask, max_new_tokens=self._most)
         texts = self._tokenizer.batch_decode(written, skip_special_tokens=True)
         found = [
-            Greedy(text, self._to_the_end(ids), False, 1.0) for text, ids in zip(texts, written[:, 1:], strict=True)
+            Greedy(text, self._to_the_end(ids), ended=False, confidence=1.0)
+            for text, ids in zip(texts, written[:, 1:], strict=True)
         ]
         self.written += found
         return found
