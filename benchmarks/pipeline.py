@@ -21,7 +21,8 @@ from pathlib import Path
 from generated_task import write_task
 
 from r2d_bench.models.registry import make_model, parse_spec
-from r2d_bench.runs.execute import Progress, Sitting, execute
+from r2d_bench.runs.asking import Progress
+from r2d_bench.runs.execute import Sitting, execute
 from r2d_bench.runs.selection import select
 from r2d_bench.runs.setup import plan_run
 from r2d_bench.runs.store import RunStore

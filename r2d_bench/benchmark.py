@@ -20,8 +20,9 @@ from r2d_bench.leaderboard.build import build, check_out
 from r2d_bench.models.base import Trainable
 from r2d_bench.models.cards import ModelCard, NamedModel, card_of, load_models
 from r2d_bench.models.registry import make_model, parse_spec
+from r2d_bench.runs.asking import Progress
 from r2d_bench.runs.budget import Budget
-from r2d_bench.runs.execute import Outcome, Progress, Sitting, execute
+from r2d_bench.runs.execute import Outcome, Sitting, execute
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.selection import Selection, select, union
 from r2d_bench.runs.setup import RunSetup, plan_run

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from r2d_bench.models.base import Answer, Capabilities, Identity, Model
 from r2d_bench.models.registry import make_model, parse_spec
 from r2d_bench.records import LabelMethod, Response
-from r2d_bench.runs.execute import Outcome, Progress, Sitting, execute
+from r2d_bench.runs.asking import Progress
+from r2d_bench.runs.execute import Outcome, Sitting, execute
 from r2d_bench.runs.selection import select
 from r2d_bench.runs.setup import RunSetup, plan_run
 from r2d_bench.runs.store import RunStore
