@@ -1,0 +1,321 @@
+"""A judge's reply into a verdict: one model both makes the schema that is asked for and reads the reply.
+
+The chain is short and strict, since a guessed number is worse than none: the whole reply is one JSON object, after at
+most one repair (a code fence that is the whole reply, a comma before a closing bracket), or it is unscored. Prose
+around the object, two objects, doubled or further keys, numbers out of range or of another type are never a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
+
+from r2d_bench.documents import without_doubles
+from r2d_bench.judging.rubric import CANNOT_ASSESS
+from r2d_bench.records import Finish, RationaleStatus
+from r2d_bench.tasks.labels import is_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from r2d_bench.judging.candidates import Candidate
+    from r2d_bench.judging.rubric import LoadedRubric, Rubric
+    from r2d_bench.records import Json, Prediction, Response
+
+PARSER = "verdict/1"
+PREFERENCES = ("first", "second", "tie")
+_FENCED = re.compile(r"\A```(?:json|JSON)?[ \t]*\n?((?:(?!```).)*?)\n?```\Z", re.DOTALL)
+_STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
+_UNREADABLE = frozenset({"parse", "schema", "range", "truncated", "empty"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge said of one rationale.
+
+    Attributes:
+        example_id: the example.
+        scores: criterion → score; None where the judge cannot assess it. Empty where unscored.
+        flags: flag → whether it was raised.
+        explanation: the judge's reason.
+        unscored: why there is no verdict; None where there is one. One of `transport`, `truncated`, `refused`,
+            `content_filter`, `empty`, `parse`, `schema`, `range`, `no answer`, `no rationale`.
+        detail: what exactly was wrong.
+        source: `judge`, or `rule` where no call was needed.
+        method: `reply` (a number was written) or `probability` (expected value over the numbers' probabilities). The
+            two are never averaged together.
+        repeat: 1 for the verdict that counts; more for those that show the judge's own noise.
+        reasked: the reply came to the second question, for the format alone.
+        cut: the rationale was cut before it was shown.
+        suspects: what in the rationale looks like an attempt to move the judge.
+    """
+
+    example_id: str
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    explanation: str = ""
+    unscored: str | None = None
+    detail: str = ""
+    source: Literal["judge", "rule"] = "judge"
+    method: Literal["reply", "probability"] = "reply"
+    repeat: int = 1
+    reasked: bool = False
+    cut: bool = False
+    suspects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What could be read of one reply: values, or the reason why there are none.
+
+    Attributes:
+        scores, flags, explanation: of a pointwise rubric.
+        preference: of a pairwise one: `first`, `second` or `tie`.
+        unscored: the reason; None where the reply was read.
+        detail: what exactly was wrong.
+    """
+
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    explanation: str = ""
+    preference: str | None = None
+    unscored: str | None = None
+    detail: str = ""
+
+    @property
+    def askable(self) -> bool:
+        """Whether asking once more for the format may help."""
+        return self.unscored in _UNREADABLE
+
+
+# The model
+
+
+def verdict_model(rubric: Rubric) -> type[BaseModel]:
+    """Return the model of a reply: explanation first, then scores (or the preference), then flags.
+
+    An explanation beyond its length is cut, not refused: the schema caps it where decoding is constrained, so that the
+    object can always be finished.
+    """
+    return _model(rubric.model_dump_json())
+
+
+@lru_cache(maxsize=16)  # rubrics are few; the key is the whole of one
+def _model(dumped: str) -> type[BaseModel]:
+    from r2d_bench.judging.rubric import Rubric  # noqa: PLC0415 - for its values alone
+
+    rubric = Rubric.model_validate_json(dumped)
+    parts: dict[str, Any] = {"explanation": (_text(rubric.limits.explanation), ...)}
+    if rubric.mode == "pairwise":
+        parts["preference"] = (Literal["first", "second", "tie"], ...)
+    else:
+        score = _score(rubric.scale.numbers)
+        parts["scores"] = (_closed("Scores", {criterion.name: (score, ...) for criterion in rubric.criteria}), ...)
+    if rubric.flags:
+        parts["flags"] = (_closed("Flags", {flag.name: (StrictBool, ...) for flag in rubric.flags}), ...)
+    return _closed("Reply", parts)
+
+
+def _closed(name: str, parts: dict[str, Any]) -> type[BaseModel]:
+    return cast("type[BaseModel]", create_model(name, __config__=ConfigDict(extra="forbid"), **parts))
+
+
+def _text(longest: int) -> Any:  # noqa: ANN401 - an annotation
+    cut = AfterValidator(lambda text: text if len(text) <= longest else text[:longest].rstrip())
+    return Annotated[StrictStr, cut, WithJsonSchema({"type": "string", "maxLength": longest})]
+
+
+def _score(numbers: tuple[int, ...]) -> Any:  # noqa: ANN401 - an annotation
+    def checked(value: object) -> object:
+        if value == CANNOT_ASSESS:
+            return None
+        if type(value) is not int:  # True and 3.0 equal numbers and are none
+            raise PydanticCustomError("score_type", "should be a whole number")
+        if value not in numbers:
+            raise PydanticCustomError(
+                "score_range", "should lie from {low} to {high}", {"low": numbers[0], "high": numbers[-1]}
+            )
+        return value
+
+    schema: dict[str, Json] = {"enum": [*numbers, CANNOT_ASSESS]}
+    return Annotated[int | None, BeforeValidator(checked), WithJsonSchema(schema)]
+
+
+def schema_of(rubric: Rubric) -> dict[str, Json]:
+    """Return the JSON schema of a reply: self-contained, every key required, no further ones."""
+    schema = verdict_model(rubric).model_json_schema()
+    return cast("dict[str, Json]", _inlined({k: v for k, v in schema.items() if k != "$defs"}, schema.get("$defs", {})))
+
+
+def _inlined(part: Json, parts: Mapping[str, Json]) -> Json:
+    """Return a schema without references and titles: not every server follows the former."""
+    if isinstance(part, list):
+        return [_inlined(item, parts) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(parts[part["$ref"].rpartition("/")[2]], parts)
+    kept = {key: value for key, value in part.items() if key != "title" or not isinstance(value, str)}
+    return {key: _inlined(value, parts) for key, value in kept.items()}
+
+
+def skeleton_of(rubric: Rubric) -> str:
+    """Return the form of a reply in words, for models whose decoding is not constrained."""
+    low, high = rubric.scale.low, rubric.scale.high
+    form: dict[str, Json] = {"explanation": f"at most {rubric.limits.explanation} characters"}
+    if rubric.mode == "pairwise":
+        form["preference"] = " or ".join(PREFERENCES)
+    else:
+        number = f"{low} to {high}, or {CANNOT_ASSESS}"
+        form["scores"] = {criterion.name: number for criterion in rubric.criteria}
+    if rubric.flags:
+        form["flags"] = {flag.name: "true or false" for flag in rubric.flags}
+    return json.dumps(form, ensure_ascii=False)
+
+
+# Reading
+
+
+def read_reply(rubric: Rubric, response: Response) -> Parsed:
+    """Return what a reply says, or why it says nothing that counts."""
+    text = response.text.strip()
+    if response.finish is Finish.FILTERED:
+        return Parsed(unscored="content_filter", detail="a content filter cut the reply")
+    if response.finish is Finish.REFUSED:
+        return Parsed(unscored="refused", detail="the provider says that the judge declined")
+    if not text:
+        return Parsed(
+            unscored="truncated" if response.finish is Finish.LENGTH else "empty", detail="nothing was written"
+        )
+    for attempt in dict.fromkeys((text, _repaired(text))):
+        try:
+            value = json.loads(attempt, object_pairs_hook=without_doubles, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            problem = str(error)
+        else:
+            return _checked(rubric, value)
+    return _unread(response, problem)
+
+
+def _unread(response: Response, problem: str) -> Parsed:
+    if response.finish is Finish.LENGTH:
+        return Parsed(unscored="truncated", detail="the reply was cut by length")
+    if is_refusal(response.text.strip()):
+        return Parsed(unscored="refused", detail="the reply begins as refusals do")
+    return Parsed(unscored="parse", detail=problem)
+
+
+def _repaired(text: str) -> str:
+    """Return the text without a fence around all of it, and without commas before closing brackets."""
+    fenced = _FENCED.match(text)
+    inside = fenced.group(1).strip() if fenced else text
+    return _STRING_OR_COMMA.sub(lambda found: "" if found.group() == "," else found.group(), inside)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _checked(rubric: Rubric, value: Json) -> Parsed:
+    try:
+        reply = verdict_model(rubric).model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        told = "; ".join(f"{'.'.join(str(p) for p in one['loc']) or 'reply'}: {one['msg']}" for one in problems[:3])
+        out = all(one["type"] == "score_range" for one in problems)
+        return Parsed(unscored="range" if out else "schema", detail=told)
+    said = reply.model_dump()
+    scores = {name: None if score is None else float(score) for name, score in said.get("scores", {}).items()}
+    return Parsed(scores, said.get("flags", {}), said["explanation"], said.get("preference"))
+
+
+# Verdicts
+
+
+def verdict_of(
+    candidate: Candidate,
+    parsed: Parsed,
+    *,
+    repeat: int = 1,
+    reasked: bool = False,
+    method: Literal["reply", "probability"] = "reply",
+) -> Verdict:
+    """Return the verdict on a candidate."""
+    return Verdict(
+        candidate.example_id,
+        parsed.scores,
+        parsed.flags,
+        parsed.explanation,
+        parsed.unscored,
+        parsed.detail,
+        method=method,
+        repeat=repeat,
+        reasked=reasked,
+        cut=candidate.cut,
+        suspects=candidate.suspects,
+    )
+
+
+def unscored(example_id: str, reason: str, detail: str = "", *, repeat: int = 1) -> Verdict:
+    """Return the verdict that does not exist, with its reason."""
+    return Verdict(example_id, unscored=reason, detail=detail, repeat=repeat)
+
+
+def by_rule(rubric: LoadedRubric, candidate: Candidate, prediction: Prediction) -> Verdict | None:
+    """Return the verdict where no call is needed; None where the judge must be asked.
+
+    A rationale that is empty, refused, or could not be read is the model's own failure: the lowest score of every
+    criterion, and the flags that the rubric names. Where the model gave no answer at all (transport), or is asked for
+    no rationale, there is nothing to judge.
+    """
+    if prediction.unscored is not None:
+        return unscored(candidate.example_id, "no answer", prediction.unscored)
+    if prediction.rationale_status is RationaleStatus.ABSENT:
+        return unscored(candidate.example_id, "no rationale", "this model or protocol elicits none")
+    nothing = {RationaleStatus.EMPTY, RationaleStatus.REFUSED, RationaleStatus.ERROR}
+    if prediction.rationale_status not in nothing and candidate.rationale:
+        return None
+    spec = rubric.spec
+    return Verdict(
+        candidate.example_id,
+        {criterion.name: float(spec.scale.low) for criterion in spec.criteria},
+        {flag.name: flag.name in spec.empty.flags for flag in spec.flags},
+        unscored=None,
+        detail=f"rationale {prediction.rationale_status}",
+        source="rule",
+        suspects=candidate.suspects,
+    )
+
+
+def expected_score(rubric: Rubric, scores: Mapping[str, float]) -> float:
+    """Return the expected number from log-probabilities of the scale's numbers, normalised over them.
+
+    Source: Liu et al. 2023 (G-Eval), section 2.
+
+    Args:
+        rubric: tells the scale.
+        scores: number as text → its natural-log probability.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    numbers = np.array(rubric.scale.numbers, dtype=np.float64)
+    logs = np.array([scores[str(number)] for number in rubric.scale.numbers])
+    weights = np.exp(logs - logs.max())
+    return float(numbers @ weights / weights.sum())
