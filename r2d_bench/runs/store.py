@@ -14,38 +14,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from r2d_bench.documents import read_json, to_json, write_atomically
-from r2d_bench.errors import UserError
-from r2d_bench.runs.answers import AnswerLog
 from r2d_bench.runs.selection import Selection
 from r2d_bench.runs.setup import RunSetup
+from r2d_bench.runs.sittings import SittingLog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from r2d_bench.records import Json
 
-SCHEMA = 1
-
-
-class RunStore(AnswerLog):
+class RunStore(SittingLog):
     """One run folder: the log of its answers, its manifest and its scores."""
 
-    # The manifest
-
-    def manifest(self) -> dict[str, Json]:
-        """Return `run.json`.
-
-        Raises:
-            UserError: no run folder, or one of another schema.
-        """
-        path = self.folder / "run.json"
-        if not path.is_file():
-            raise UserError(f"{self.folder}: not a run folder (it has no run.json)")
-        manifest = read_json(path)
-        if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-            raise UserError(f"{path}: not a manifest of schema {SCHEMA}; run the benchmark again with this version")
-        return manifest
+    MANIFEST = "run.json"
+    WHAT = "run"
 
     def setup(self) -> RunSetup:
         """Return what the run is."""
@@ -78,39 +59,7 @@ class RunStore(AnswerLog):
 
     def create(self, setup: RunSetup) -> None:
         """Make the folder and its manifest, or keep the one that is there."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.folder}: cannot be written ({error.strerror})") from None
-        known = self.manifest() if (self.folder / "run.json").exists() else {"schema": SCHEMA, "sittings": []}
-        if known.get("setup") != setup.as_json():  # what the folder's name does not cover may change: titles, probes
-            self._write(known | {"setup": setup.as_json()})
-
-    def add_sitting(self, sitting: dict[str, Json]) -> None:
-        """Append a sitting to the manifest."""
-        manifest = self.manifest()
-        manifest["sittings"].append(sitting)
-        self._write(manifest)
-
-    def update_sitting(self, **changes: Json) -> None:
-        """Change the newest sitting."""
-        manifest = self.manifest()
-        manifest["sittings"][-1] |= changes
-        self._write(manifest)
-
-    def _write(self, manifest: dict[str, Json]) -> None:
-        write_atomically(self.folder / "run.json", to_json(manifest) + "\n")
-
-    # Scores
-
-    def scores(self) -> dict[str, Json] | None:
-        """Return `scores.json`; None where the run has not been scored."""
-        path = self.folder / "scores.json"
-        return dict(read_json(path)) if path.is_file() else None
-
-    def write_scores(self, scores: dict[str, Json]) -> None:
-        """Write `scores.json` whole."""
-        write_atomically(self.folder / "scores.json", to_json(scores) + "\n")
+        self.keep_setup(setup.as_json())
 
 
 def find_runs(folder: Path) -> list[RunStore]:
