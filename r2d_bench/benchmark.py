@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.job import ModelJob
+from r2d_bench.judging.panel import judge_runs, judges_for
 from r2d_bench.leaderboard.board import load_board
 from r2d_bench.leaderboard.build import build, check_out
 from r2d_bench.models.base import Trainable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from r2d_bench.job import Job
+    from r2d_bench.judging.panel import FinishedJudging, Judge
+    from r2d_bench.judging.setup import JudgeSetup
     from r2d_bench.leaderboard.board import Board
     from r2d_bench.models.base import Model
     from r2d_bench.records import Json
@@ -54,6 +57,9 @@ class Reporter(Progress, Protocol):
 
     def training(self, number: int, of: int, plan: Plan) -> Listener:
         """A training begins; returns who is told how far it has come."""
+
+    def judging(self, run: str, setup: JudgeSetup, *, asked: int, of: int) -> None:
+        """A judge begins with the rationales of a run."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +116,32 @@ class Report:
 
     Attributes:
         finished: every run with its scores, in the job's order.
+        judged: every judging of a run.
         page: the first page of the site; None where none was asked for.
     """
 
     finished: list[FinishedRun] = field(default_factory=list)
+    judged: list[FinishedJudging] = field(default_factory=list)
     page: Path | None = None
 
     @property
     def incomplete(self) -> int:
-        """Examples without an answer, over all runs."""
-        return sum(run.outcome.incomplete for run in self.finished)
+        """Examples without an answer, or without a judge's reply, over all runs."""
+        return sum(outcome.incomplete for outcome in self._outcomes)
 
     @property
     def stopped(self) -> str | None:
         """The limit of the budget that ended the job early, in words."""
-        return next((run.outcome.stopped for run in self.finished if run.outcome.stopped), None)
+        return next((outcome.stopped for outcome in self._outcomes if outcome.stopped), None)
 
     @property
     def failures(self) -> Counter[str]:
         """Why requests failed, over all runs, commonest first."""
-        return sum((run.outcome.failures for run in self.finished), Counter())
+        return sum((outcome.failures for outcome in self._outcomes), Counter())
+
+    @property
+    def _outcomes(self) -> list[Outcome]:
+        return [run.outcome for run in self.finished] + [judging.outcome for judging in self.judged]
 
 
 def benchmark(job: Job, reporter: Reporter) -> Report:
@@ -141,6 +153,7 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     board = load_board(job.board)
     _check_folders(job)
     planned = plan(job, reporter)
+    judges = _judges(job, planned)
     options = ScoreOptions(bertscore=job.bertscore or board.bertscore, paper=job.paper, seed=job.seed)
     scorers, report = Scorers(), Report()
     budget = Budget(job.max_requests, job.max_cost)
@@ -154,10 +167,35 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
         reporter.scoring()
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
+    report.judged = _judge(planned, judges, budget, reporter)
     if job.site is not None:
         folders = dict.fromkeys([*_task_dirs(job), *(run.task.folder for run in planned)])
         report.page = build(_with_tasks(board, planned), Path(job.runs), Path(job.site), list(folders))
     return report
+
+
+def _judges(job: Job, planned: Sequence[PlannedRun]) -> dict[str, list[Judge]]:
+    """Return the judges of each task, checked before anything is asked.
+
+    Raises:
+        UserError: one that does not exist, cannot judge, or may not see a task.
+    """
+    dirs = [Path(folder) for folder in job.judge_dirs]
+    tasks = {run.task.name: run.task for run in planned}
+    return {name: judges_for(task, job.judges, dirs, job.seed) for name, task in tasks.items()}
+
+
+def _judge(
+    planned: Sequence[PlannedRun], judges: Mapping[str, Sequence[Judge]], budget: Budget, reporter: Reporter
+) -> list[FinishedJudging]:
+    """Let the judges of each task go through its runs, one judge after the other."""
+    finished: list[FinishedJudging] = []
+    for name, panel in judges.items():
+        runs = [(run.store, run.task) for run in planned if run.task.name == name]
+        for judge in panel:
+            with closing(judge.model):
+                finished += judge_runs(runs, judge, budget, reporter)
+    return finished
 
 
 def plan(job: Job, reporter: Reporter, *, train: bool = True) -> list[PlannedRun]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from r2d_bench.judging.ask import Questions, cases_of
+from r2d_bench.judging.pairwise import questions_of
 from r2d_bench.models.base import Trainable
 from r2d_bench.protocols.shots import gold_output
 from r2d_bench.runs.predictions import Reader
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from r2d_bench.benchmark import PlannedRun
+    from r2d_bench.judging.ask import PlannedJudging
+    from r2d_bench.judging.pairwise import PlannedPair
+    from r2d_bench.models.base import Model
     from r2d_bench.protocols.spec import Stage
     from r2d_bench.records import Json, Request, Response
+    from r2d_bench.runs.answers import AnswerLog
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -95,6 +101,48 @@ def _estimate(run: PlannedRun, probes: Sequence[str], rates: Mapping[str, float]
         cost=round(prices.input * input_tokens + prices.output * output_tokens, 4) if prices else None,
         price_source=prices.source if prices else None,
         seconds=round(sum(requests.values()) / rate, 3) if rate else None,
+    )
+
+
+def estimate_judging(planned: PlannedJudging) -> RunEstimate:
+    """Return what a judging would still ask; questions for the form alone come on top where replies cannot be read."""
+    cases = cases_of(planned.run, planned.task, planned.setup.rubric, planned.selection.ids)
+    questions = Questions(planned.setup, cases, dict.fromkeys(planned.repeated, planned.options.repeats))
+    return estimate_requests(
+        f"{planned.run.name}/{planned.store.name}", questions.first(), planned.store, planned.model
+    )
+
+
+def estimate_pairs(pair: PlannedPair) -> RunEstimate:
+    """Return what a comparison of two runs would still ask."""
+    requests = [request for both in questions_of(pair).values() for request in both]
+    return estimate_requests(f"{pair.one.name} and {pair.other.name}", requests, pair.store, pair.model)
+
+
+def estimate_requests(name: str, requests: Sequence[Request], log: AnswerLog, model: Model) -> RunEstimate:
+    """Return what a list of requests would still cost.
+
+    Args:
+        name: whose requests.
+        requests: all of them.
+        log: where answers are stored already.
+        model: who is asked.
+    """
+    responses = log.responses()
+    waiting = [request for request in requests if request.key not in responses]
+    read = sum(_characters(request) // CHARACTERS_PER_TOKEN for request in waiting)
+    written = sum(request.max_new_tokens for request in waiting)
+    prices = model.prices()
+    return RunEstimate(
+        run=name,
+        training={},
+        requests={"judge": len(waiting)},
+        stored=len(requests) - len(waiting),
+        input_tokens=read,
+        output_tokens=written,
+        cost=round(prices.input * read + prices.output * written, 4) if prices else None,
+        price_source=prices.source if prices else None,
+        seconds=None,
     )
 
 

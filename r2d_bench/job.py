@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -48,6 +48,28 @@ class ModelJob(_Part):
     note: str | None = None
 
 
+class JudgeJob(_Part):
+    """A judge of the job's rationales.
+
+    Attributes:
+        judge: a rubric's name or folder.
+        models: the specs of those that judge; several are a jury.
+        sample: so many of each run's examples, labels in proportion; all where absent.
+        repeats: how often the repeated examples are asked about.
+        repeated: so many examples are asked about more than once, to see the judge's own noise.
+        method: `reply`, or `probability` (expected value over the probabilities of the numbers).
+        max_new_tokens: budget of a reply; the rubric's where absent.
+    """
+
+    judge: str
+    models: tuple[str, ...] = Field(min_length=1)
+    sample: int | None = Field(default=None, ge=1)
+    repeats: int = Field(default=1, ge=1)
+    repeated: int = Field(default=0, ge=0)
+    method: Literal["reply", "probability"] = "reply"
+    max_new_tokens: PositiveInt | None = None
+
+
 def _short_form(models: Any) -> Any:  # noqa: ANN401 - unchecked input
     """Let a bare spec stand for a model run with the defaults."""
     return [{"spec": m} if isinstance(m, str) else m for m in models] if isinstance(models, list | tuple) else models
@@ -80,6 +102,8 @@ class Job(_Part):
         challenges: also ask the tasks' challenge sets; where absent, with every run that is asked the whole split.
         rationale_style: the style of the gold rationales, for tasks that declare several; their default where absent.
         probes: probes that are asked too; `all` stands for all of the protocol's.
+        judges: who judges the rationales, by which rubric.
+        judge_dirs: further folders with rubrics.
         max_requests, max_cost: stop cleanly when so many requests were sent, or US dollars spent.
     """
 
@@ -104,6 +128,8 @@ class Job(_Part):
     challenges: bool | None = None
     rationale_style: str | None = None
     probes: tuple[str, ...] = ()
+    judges: tuple[JudgeJob, ...] = ()
+    judge_dirs: tuple[str, ...] = ()
     max_requests: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from r2d_bench.benchmark import Report
     from r2d_bench.estimate import RunEstimate
+    from r2d_bench.judging.setup import JudgeSetup
     from r2d_bench.records import Json
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
@@ -153,6 +154,11 @@ def _run_line(number: int, of: int, setup: RunSetup, selection: Selection) -> st
     return f"[{number}/{of}] {setup.task} · {model_title(setup.model)} · {setup.protocol.name}{method}{partial}"
 
 
+def _judge_line(run: str, setup: JudgeSetup, asked: int, of: int) -> str:
+    part = f", {asked} of {of}" if asked < of else ""
+    return f"judge {setup.rubric.spec.full_name} · {setup.identity.title} · {run}{part}"
+
+
 class Lines(Reporter):
     """Plain lines for logs and pipes: one when a stage begins, then at each tenth, at most one a second."""
 
@@ -177,6 +183,9 @@ class Lines(Reporter):
     def training(self, number: int, of: int, plan: Plan) -> Listener:
         self._write(training_line(number, of, plan))
         return TrainingLines(self._write)
+
+    def judging(self, run: str, setup: JudgeSetup, *, asked: int, of: int) -> None:
+        self._write(_judge_line(run, setup, asked, of))
 
     def stage(self, name: str, *, total: int, stored: int) -> None:
         self._pace, self._name, self._told = _Pace(total, stored), name, (0, time.monotonic())
@@ -216,6 +225,9 @@ class Bars(Reporter):
     def training(self, number: int, of: int, plan: Plan) -> Listener:
         self._progress.console.print(training_line(number, of, plan), markup=False, highlight=False)
         return TrainingBars(self._progress)
+
+    def judging(self, run: str, setup: JudgeSetup, *, asked: int, of: int) -> None:
+        self._progress.console.print(_judge_line(run, setup, asked, of), markup=False, highlight=False)
 
     def stage(self, name: str, *, total: int, stored: int) -> None:
         if self._task is not None:

@@ -9,14 +9,44 @@ import traceback
 from typing import NoReturn
 
 from r2d_bench import __version__
-from r2d_bench.cli import convert, leaderboard, protocols, run, runs, score, tasks, train
+from r2d_bench.cli import (
+    compare,
+    convert,
+    judge,
+    judge_agreement,
+    judge_audit,
+    judges,
+    leaderboard,
+    protocols,
+    run,
+    runs,
+    score,
+    tasks,
+    train,
+)
 from r2d_bench.errors import UserError, did_you_mean
 
-VERBS = (run, train, score, runs, tasks, protocols, leaderboard, convert)
+VERBS = (
+    run,
+    train,
+    score,
+    judge,
+    compare,
+    judge_audit,
+    judge_agreement,
+    runs,
+    tasks,
+    protocols,
+    judges,
+    leaderboard,
+    convert,
+)
 DESCRIPTION = "Benchmark models that predict a label and write a rationale."
 EXAMPLES = """examples:
   r2d-bench run hf:./my-t5 baseline:majority -t triage      predict, score, page
   r2d-bench train google/flan-t5-base -t triage              train one that predicts and explains
+  r2d-bench judge runs/* --judge clinical_rationale --model api:openai/gpt-4o-mini
+  r2d-bench compare runs/triage-*                           who is better, and how sure that is
   r2d-bench tasks list                                      the tasks at hand
   r2d-bench leaderboard build                               the page again, from the run folders
 """

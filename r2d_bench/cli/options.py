@@ -80,6 +80,17 @@ def add_rationale_style(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_judge_dir(parser: argparse.ArgumentParser) -> None:
+    """Add --judge-dir."""
+    parser.add_argument(
+        "--judge-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also look for judges in this folder (repeatable)",
+    )
+
+
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add --runs."""
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the run folders (default: runs)")

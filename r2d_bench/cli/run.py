@@ -22,6 +22,7 @@ EXAMPLES = """\
   r2d-bench run hf:org/chat-model -t triage --label-method scored --limit 60
   r2d-bench run hf:./my-t5 -t triage --board main --probes all
   r2d-bench run r2d:tiny r2d:google/flan-t5-base -t triage --seeds 1,2,3      train, then benchmark
+  r2d-bench run hf:./my-t5 -t triage --judge clinical_rationale --judge-model api:openai/gpt-4o-mini
   r2d-bench run --config job.yaml --dry-run
 the same command again goes on where it stopped
 """
@@ -55,6 +56,12 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
         help="also ask the task's challenge sets (default: when the whole split is asked)",
     )
     options.add_rationale_style(parser, "the task's")
+    parser.add_argument("--judge", metavar="NAME", help="also let a judge score the rationales (a rubric of judges/)")
+    parser.add_argument(
+        "--judge-model", action="append", default=[], metavar="SPEC[,SPEC…]", help="who judges; several are a jury"
+    )
+    parser.add_argument("--judge-sample", type=int, metavar="N", help="judge only N rationales of each run")
+    options.add_judge_dir(parser)
     parser.add_argument("--dry-run", action="store_true", help="tell requests, tokens, cost and time; ask nothing")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop cleanly after N requests")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop cleanly when so much is spent")
@@ -147,12 +154,32 @@ def _given(args: Namespace) -> dict[str, Json]:
         "challenges": args.challenges,
         "rationale_style": args.rationale_style,
         "probes": _words(args.probes),
+        "judges": _judges(args),
+        "judge_dirs": args.judge_dir,
         "max_requests": args.max_requests,
         "max_cost": args.max_cost,
         "bertscore": bertscore.model_dump() if bertscore else None,
     }
     given = {key: value for key, value in values.items() if value not in (None, [], {})}
     return given | _part(args) | ({"site": None} if args.no_page else {})
+
+
+def _judges(args: Namespace) -> list[dict[str, Json]]:
+    """Return the judge that was given as options.
+
+    Raises:
+        UserError: half of it was given.
+    """
+    from r2d_bench.errors import UserError
+
+    if bool(args.judge) != bool(args.judge_model):
+        missing = "--judge-model SPEC (who judges)" if args.judge else "--judge NAME (by which rubric)"
+        raise UserError(f"a judge needs {missing} as well")
+    if not args.judge:
+        return []
+    from r2d_bench.judging.panel import split_specs
+
+    return [{"judge": args.judge, "models": split_specs(args.judge_model), "sample": args.judge_sample}]
 
 
 def _told(model: dict[str, Json], how: dict[str, Json], *, part: dict[str, Json]) -> dict[str, Json]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
 from r2d_bench.judging.candidates import Candidate, candidate_of
+from r2d_bench.judging.jury import score_juries
 from r2d_bench.judging.prompts import judge_request, probability_request
+from r2d_bench.judging.score import score_judgments
 from r2d_bench.judging.setup import JudgeSetup, make_setup
 from r2d_bench.judging.store import FOLDER, JudgmentStore
 from r2d_bench.judging.verdict import PARSER, Parsed, Verdict, by_rule, expected_score, read_reply, unscored, verdict_of
@@ -175,14 +177,14 @@ def judge_run(planned: PlannedJudging, budget: Budget, progress: Progress) -> Ou
             asker.ask("judge, form alone", questions.again(asker.responses), write)
         seconds = round(time.monotonic() - started, 3)
         store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
-    verdicts = read_judgments(store, planned.run, planned.task)
+        verdicts = read_judgments(store, planned.run, planned.task)
     asked_now = set(planned.selection.ids)
     waiting = sum(v.unscored == WAITING and v.example_id in asked_now for v in verdicts)
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 
 
 def read_judgments(store: JudgmentStore, run: RunStore, task: Task) -> list[Verdict]:
-    """Read all stored replies of a judging again, and write the verdicts down. No judge is asked.
+    """Read all stored replies of a judging again; write verdicts and figures down. No judge is asked.
 
     Raises:
         UserError: the folder is none, or the run was made on other data.
@@ -193,6 +195,8 @@ def read_judgments(store: JudgmentStore, run: RunStore, task: Task) -> list[Verd
     cases = cases_of(run, task, setup.rubric, [e.id for e in task.examples(run.setup().split) if e.id in ids])
     verdicts = Questions(setup, cases, store.repeats()).verdicts(store.responses())
     store.write_verdicts(verdicts)
+    score_judgments(store, run, task, verdicts)
+    score_juries(run, task)
     return verdicts
 
 
@@ -270,7 +274,8 @@ class Questions:
         for criterion, reply in zip(self._rubric.spec.criteria, replies.values(), strict=False):
             if reply is None:
                 return unscored(case.candidate.example_id, WAITING, "no reply yet", repeat=repeat)
-            if reply.scores is None:
+            expected = expected_score(self._rubric.spec, reply.scores or {})
+            if expected is None:
                 return unscored(case.candidate.example_id, "parse", "no probabilities came", repeat=repeat)
-            scores[criterion.name] = expected_score(self._rubric.spec, reply.scores)
+            scores[criterion.name] = expected
         return verdict_of(case.candidate, Parsed(dict(scores)), repeat=repeat, method="probability")

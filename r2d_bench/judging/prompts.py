@@ -1,32 +1,35 @@
 """From a candidate to a request. Everything untrusted stands between delimiters that it cannot know or write.
 
-A delimiter carries a nonce: a digest of the rubric and of all that is shown. Whoever wrote the text cannot have known
-it, since it changes with the text; and the same command builds the same prompt again. A nonce that stands in the text
-all the same is drawn anew.
+A delimiter carries a nonce: a digest of the rubric and of all that is shown. Whoever wrote a text cannot have known it,
+since it changes with the text, and the same command builds the same prompt again. A nonce that stands in the text all
+the same is drawn anew.
 
-Prompts of a judge know these names: `case`, `answer` (label and rationale), `reference` (empty text where the judge is
-blind), each between its delimiters; `labels` (list of `word`, `title`); `criteria` and `flags` (as in `judge.yaml`),
-`scale`; `format` (what to reply). Pairwise ones know `first` and `second` in place of `answer`.
+Prompts of a judge know these names: `case`, `answer` (label and rationale; in pairwise rubrics `first` and `second`),
+`labels` (empty where any text may be a label) and `reference` (empty where the judge is blind), each between its
+delimiters; `criteria` and `flags` (as in `judge.yaml`), `numbers` (of the scale); `format` (what to reply).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from r2d_bench.judging.candidates import plain
+from r2d_bench.judging.rubric import CANNOT_ASSESS
 from r2d_bench.judging.verdict import schema_of, skeleton_of
 from r2d_bench.records import Json, LabelMethod, Message, Request, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from r2d_bench.judging.candidates import Candidate
-    from r2d_bench.judging.rubric import Criterion, Flag, LoadedRubric
+    from r2d_bench.judging.rubric import LoadedRubric, Rubric
 
 STAGE, REASK = "judge", "judge?"
-NO_LABEL = "(no valid label)"
+NO_LABEL = "(no valid label was given)"
+_NONCE_LENGTH = 8
+_DIGIT_TOKENS = 4  # room for one number
 Order = Literal["ab", "ba"]
 
 
@@ -41,24 +44,27 @@ def judge_request(
     """Return the request for one verdict.
 
     Args:
-        rubric: the rubric.
+        rubric: a pointwise rubric.
         candidate: what is judged.
         chat: the judge takes turns of a chat; otherwise one text.
         repeat: 1, 2, …: the same question asked again, to see the judge's own noise.
-        reask_of: a reply that could not be read; the request then asks once more, for the format alone.
+        reask_of: a reply that could not be read; the request then asks once more, for the form alone.
     """
     spec = rubric.spec
-    context = _context(rubric, [candidate], spec.criteria, spec.flags)
+    context = _context(rubric, [candidate])
     turns = _turns(rubric, context)
     if reask_of is not None:
-        turns += [Message("assistant", reask_of), Message("user", _again(context["format"]))]
-    return _request(
-        rubric,
-        candidate,
-        turns,
-        stage=stage_name(repeat=repeat, reask=reask_of is not None),
-        chat=chat,
-        schema=schema_of(spec),
+        # The judge has seen our delimiters and may have written them.
+        reply = plain(reask_of, spec.max_new_tokens).text
+        turns += [Message("assistant", reply), Message("user", _again(context["format"]))]
+    stage = stage_name(repeat=repeat, reask=reask_of is not None)
+    return Request(
+        candidate.example_id,
+        stage,
+        _prompt(turns, chat=chat),
+        candidate.input,
+        spec.max_new_tokens,
+        json_schema=_schema(rubric),
     )
 
 
@@ -73,25 +79,29 @@ def pair_request(rubric: LoadedRubric, one: Candidate, other: Candidate, *, orde
         chat: the judge takes turns of a chat.
     """
     shown = [one, other] if order == "ab" else [other, one]
-    context = _context(rubric, shown, (), rubric.spec.flags)
-    turns = _turns(rubric, context)
-    return _request(rubric, one, turns, stage=f"{STAGE}:{order}", chat=chat, schema=schema_of(rubric.spec))
+    turns = _turns(rubric, _context(rubric, shown))
+    return Request(
+        one.example_id,
+        f"{STAGE}:{order}",
+        _prompt(turns, chat=chat),
+        one.input,
+        rubric.spec.max_new_tokens,
+        json_schema=_schema(rubric),
+    )
 
 
 def probability_request(rubric: LoadedRubric, candidate: Candidate, criterion: str, *, chat: bool) -> Request:
     """Return the request that has every number of the scale scored as the answer for one criterion."""
-    spec = rubric.spec
-    asked = next(one for one in spec.criteria if one.name == criterion)
-    context = _context(rubric, [candidate], (asked,), ())
-    numbers = tuple(str(number) for number in spec.scale.numbers)
-    context["format"] = f"Reply with one number from {numbers[0]} to {numbers[-1]} for {asked.title}, and nothing else."
-    request = _request(rubric, candidate, _turns(rubric, context), stage=f"{STAGE}:{criterion}", chat=chat, schema=None)
+    asked = next(one for one in rubric.spec.criteria if one.name == criterion)
+    numbers = tuple(str(number) for number in rubric.spec.scale.numbers)
+    form = f"Reply with one number from {numbers[0]} to {numbers[-1]} and nothing else.\n{asked.title}:"
+    context = _context(rubric, [candidate]) | {"criteria": [asked.model_dump()], "flags": [], "format": form}
     return Request(
-        example_id=request.example_id,
-        stage=request.stage,
-        prompt=request.prompt,
-        input=request.input,
-        max_new_tokens=4,
+        candidate.example_id,
+        f"{STAGE}:{criterion}",
+        _prompt(_turns(rubric, context), chat=chat),
+        candidate.input,
+        _DIGIT_TOKENS,
         method=LabelMethod.SCORED,
         candidates=numbers,
     )
@@ -99,81 +109,73 @@ def probability_request(rubric: LoadedRubric, candidate: Candidate, criterion: s
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The delimiters of one prompt."""
+    """The delimiters of one prompt; the nonce stands in none of the texts between them."""
 
     nonce: str
 
+    def opening(self, what: str) -> str:
+        """Return what stands before a text."""
+        return f"<<<{what} {self.nonce}>>>"
+
+    def closing(self, what: str) -> str:
+        """Return what stands behind a text."""
+        return f"<<<end of {what} {self.nonce}>>>"
+
     def around(self, what: str, text: str) -> str:
-        """Return the text between its delimiters."""
-        return f"<<<{what} {self.nonce}>>>\n{text}\n<<<end of {what} {self.nonce}>>>"
+        """Return the text between its delimiters; nothing for nothing."""
+        return f"{self.opening(what)}\n{text}\n{self.closing(what)}" if text else ""
 
 
 def fence_of(rubric_digest: str, texts: Sequence[str]) -> Fence:
-    """Return delimiters that stand in none of the texts."""
+    """Return delimiters whose nonce stands in none of the texts."""
     count = 0
     while True:
-        nonce = digest([rubric_digest, count, *texts], 12)
+        nonce = digest([rubric_digest, count, *texts], _NONCE_LENGTH)
         if not any(nonce in text for text in texts):
             return Fence(nonce)
         count += 1
 
 
-def _context(
-    rubric: LoadedRubric, candidates: Sequence[Candidate], criteria: Sequence[Criterion], flags: Sequence[Flag]
-) -> dict[str, Json]:
+def shown_parts(rubric: LoadedRubric, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return everything untrusted that a prompt shows, by the name of its delimiters."""
     first = candidates[0]
-    reference = _reference(first) if rubric.spec.reference else ""
-    answers = [_answer(candidate) for candidate in candidates]
-    fence = fence_of(rubric.digest, [first.input, reference, *answers])
-    context: dict[str, Json] = {
-        "case": fence.around("case", first.input),
-        "reference": fence.around("reference", reference) if reference else "",
-        "labels": [{"word": word, "title": title} for word, title in first.labels],
-        "criteria": [criterion.model_dump() for criterion in criteria],
-        "flags": [flag.model_dump() for flag in flags],
-        "scale": rubric.spec.scale.model_dump(),
-        "format": "First explain in a sentence or two, then decide. Reply with one JSON object and nothing else:\n"
-        + skeleton_of(rubric.spec),
+    reference = {"Label": first.reference_label, "Rationale": first.reference_rationale}
+    parts = {
+        "case": first.input,
+        "labels": "\n".join(f"- {word}: {title}" if title else f"- {word}" for word, title in first.labels),
+        "reference": "\n".join(f"{name}: {text}" for name, text in reference.items() if text),
     }
-    if rubric.spec.mode == "pairwise":
-        names = ("first", "second")
-        return context | {name: fence.around(f"{name} answer", text) for name, text in zip(names, answers, strict=True)}
-    return context | {"answer": fence.around("answer", answers[0])}
+    names = ("answer",) if rubric.spec.mode == "pointwise" else ("first answer", "second answer")
+    answers = (f"Label: {one.label or NO_LABEL}\nRationale: {one.rationale}" for one in candidates)
+    return parts | dict(zip(names, answers, strict=True))
 
 
-def _answer(candidate: Candidate) -> str:
-    return f"Label: {NO_LABEL if candidate.label is None else candidate.label}\nRationale: {candidate.rationale}"
+def _context(rubric: LoadedRubric, candidates: Sequence[Candidate]) -> dict[str, Json]:
+    parts = shown_parts(rubric, candidates)
+    fence = fence_of(rubric.digest, [candidates[0].example_id, *parts.values()])
+    fenced = {name.removesuffix(" answer"): fence.around(name, text) for name, text in parts.items()}
+    return fenced | rubric.words() | {"format": _form(rubric.spec)}
 
 
-def _reference(candidate: Candidate) -> str:
-    parts = [("Label", candidate.reference_label), ("Rationale", candidate.reference_rationale)]
-    return "\n".join(f"{name}: {text}" for name, text in parts if text)
+def _form(spec: Rubric) -> str:
+    """Return what to reply, in words, for models whose decoding is not constrained."""
+    words = f"(explanation: one or two sentences, at most {spec.limits.explanation} characters"
+    unable = f'; a score may also be "{CANNOT_ASSESS}"' if spec.mode == "pointwise" else ""
+    return f"Reply with one JSON object of this form and nothing else:\n{skeleton_of(spec)}\n{words}{unable})"
 
 
-def _turns(rubric: LoadedRubric, context: dict[str, Json]) -> list[Message]:
-    # Tags of a template leave empty lines behind.
-    user = Message("user", re.sub(r"\n{3,}", "\n\n", rubric.template.render(context)).strip())
+def _turns(rubric: LoadedRubric, context: Mapping[str, Json]) -> list[Message]:
+    user = Message("user", rubric.template.render(context))
     return [Message("system", rubric.spec.system), user] if rubric.spec.system else [user]
 
 
-def _again(wanted: str) -> str:
-    return f"Your reply could not be read. Keep your judgment and change the form alone. {wanted}"
+def _again(form: str) -> str:
+    return f"Your reply could not be read. Keep your judgment and change its form alone. {form}"
 
 
-def _request(
-    rubric: LoadedRubric,
-    candidate: Candidate,
-    turns: Sequence[Message],
-    *,
-    stage: str,
-    chat: bool,
-    schema: dict[str, Json] | None,
-) -> Request:
-    return Request(
-        example_id=candidate.example_id,
-        stage=stage,
-        prompt=tuple(turns) if chat else "\n\n".join(turn.content for turn in turns),
-        input=candidate.input,
-        max_new_tokens=rubric.spec.max_new_tokens,
-        json_schema=None if schema is None else json.dumps(schema, ensure_ascii=False),
-    )
+def _prompt(turns: Sequence[Message], *, chat: bool) -> str | tuple[Message, ...]:
+    return tuple(turns) if chat else "\n\n".join(turn.content for turn in turns)
+
+
+def _schema(rubric: LoadedRubric) -> str:
+    return json.dumps(schema_of(rubric.spec), ensure_ascii=False)

@@ -191,6 +191,14 @@ class LoadedRubric:
         """Covers all that can change a verdict; not the card, titles of the whole, or descriptions."""
         return digest(self.as_json(), 32)
 
+    def words(self) -> dict[str, Json]:
+        """Return what the rubric itself puts into a prompt."""
+        return {
+            "criteria": [criterion.model_dump() for criterion in self.spec.criteria],
+            "flags": [flag.model_dump() for flag in self.spec.flags],
+            "numbers": list(self.spec.scale.numbers),
+        }
+
     def as_json(self) -> dict[str, Json]:
         """Return rubric and prompt as they stand in `judge.json`, without what changes no verdict."""
         kept = self.spec.model_dump(mode="json", exclude={"title", "description"})
@@ -214,5 +222,19 @@ def load_rubric(name: str, dirs: Sequence[Path] = ()) -> LoadedRubric:
         raise UserError(f"{prompt}: no such file; a judge needs its prompt beside judge.yaml")
     card = folder / "card.md"
     loaded = LoadedRubric(spec, read_text(prompt), read_text(card) if card.is_file() else None)
-    loaded.template  # noqa: B018 - a broken template is told here, with its name
+    _check_prompt(loaded, prompt)
     return loaded
+
+
+def _check_prompt(loaded: LoadedRubric, path: Path) -> None:
+    """Refuse a prompt that is broken, or that does not show once each of what must be seen."""
+    spec = loaded.spec
+    needed = ["case", *(("first", "second") if spec.mode == "pairwise" else ("answer",)), "format"]
+    needed += ["reference"] if spec.reference else []
+    known = {name: f"\0{name}\0" for name in ("labels", "reference", *needed)}
+    shown = loaded.template.render(known | loaded.words())
+    for name in needed:
+        if (times := shown.count(known[name])) != 1:
+            raise UserError(f"{path}: shows {name} {times} times; write {{{{ {name} }}}} once")
+    if not spec.reference and known["reference"] in shown:
+        raise UserError(f"{path}: shows the reference, but judge.yaml says reference: false")

@@ -8,8 +8,9 @@ around the object, two objects, doubled or further keys, numbers out of range or
 from __future__ import annotations
 
 import json
+import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -18,6 +19,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StrictBool,
     StrictStr,
     ValidationError,
@@ -27,7 +29,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from r2d_bench.documents import without_doubles
-from r2d_bench.judging.rubric import CANNOT_ASSESS
+from r2d_bench.judging.candidates import without_hidden
+from r2d_bench.judging.rubric import CANNOT_ASSESS, Rubric
 from r2d_bench.records import Finish, RationaleStatus
 from r2d_bench.tasks.labels import is_refusal
 
@@ -36,14 +39,16 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from r2d_bench.judging.candidates import Candidate
-    from r2d_bench.judging.rubric import LoadedRubric, Rubric
+    from r2d_bench.judging.rubric import LoadedRubric
     from r2d_bench.records import Json, Prediction, Response
 
 PARSER = "verdict/1"
 PREFERENCES = ("first", "second", "tie")
 _FENCED = re.compile(r"\A```(?:json|JSON)?[ \t]*\n?((?:(?!```).)*?)\n?```\Z", re.DOTALL)
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
-_UNREADABLE = frozenset({"parse", "schema", "range", "truncated", "empty"})
+# An empty reply leaves nothing whose form could be changed.
+_ASKABLE = frozenset({"parse", "schema", "range", "truncated"})
+_LONGEST_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class Verdict:
             two are never averaged together.
         repeat: 1 for the verdict that counts; more for those that show the judge's own noise.
         reasked: the reply came to the second question, for the format alone.
-        cut: the rationale was cut before it was shown.
+        cut: the judge did not see the whole of case and rationale.
         suspects: what in the rationale looks like an attempt to move the judge.
     """
 
@@ -90,6 +95,7 @@ class Parsed:
         preference: of a pairwise one: `first`, `second` or `tie`.
         unscored: the reason; None where the reply was read.
         detail: what exactly was wrong.
+        cut: the prompt did not fit the judge and was cut.
     """
 
     scores: Mapping[str, float | None] = field(default_factory=dict)
@@ -98,11 +104,12 @@ class Parsed:
     preference: str | None = None
     unscored: str | None = None
     detail: str = ""
+    cut: bool = False
 
     @property
     def askable(self) -> bool:
         """Whether asking once more for the format may help."""
-        return self.unscored in _UNREADABLE
+        return self.unscored in _ASKABLE
 
 
 # The model
@@ -119,26 +126,26 @@ def verdict_model(rubric: Rubric) -> type[BaseModel]:
 
 @lru_cache(maxsize=16)  # rubrics are few; the key is the whole of one
 def _model(dumped: str) -> type[BaseModel]:
-    from r2d_bench.judging.rubric import Rubric  # noqa: PLC0415 - for its values alone
-
     rubric = Rubric.model_validate_json(dumped)
-    parts: dict[str, Any] = {"explanation": (_text(rubric.limits.explanation), ...)}
+    parts: dict[str, Any] = {"explanation": _text(rubric.limits.explanation)}
     if rubric.mode == "pairwise":
-        parts["preference"] = (Literal["first", "second", "tie"], ...)
+        parts["preference"] = Literal["first", "second", "tie"]
     else:
         score = _score(rubric.scale.numbers)
-        parts["scores"] = (_closed("Scores", {criterion.name: (score, ...) for criterion in rubric.criteria}), ...)
+        parts["scores"] = _closed("Scores", {criterion.name: score for criterion in rubric.criteria})
     if rubric.flags:
-        parts["flags"] = (_closed("Flags", {flag.name: (StrictBool, ...) for flag in rubric.flags}), ...)
+        parts["flags"] = _closed("Flags", {flag.name: StrictBool for flag in rubric.flags})
     return _closed("Reply", parts)
 
 
-def _closed(name: str, parts: dict[str, Any]) -> type[BaseModel]:
-    return cast("type[BaseModel]", create_model(name, __config__=ConfigDict(extra="forbid"), **parts))
+def _closed(name: str, parts: Mapping[str, Any]) -> type[BaseModel]:
+    """Return a model of exactly these keys; by alias, so that a key may have any name (`copy`, `schema`)."""
+    fields: dict[str, Any] = {f"part_{i}": (kind, Field(alias=key)) for i, (key, kind) in enumerate(parts.items())}
+    return cast("type[BaseModel]", create_model(name, __config__=ConfigDict(extra="forbid"), **fields))
 
 
 def _text(longest: int) -> Any:  # noqa: ANN401 - an annotation
-    cut = AfterValidator(lambda text: text if len(text) <= longest else text[:longest].rstrip())
+    cut = AfterValidator(lambda text: " ".join(without_hidden(text).split())[:longest].rstrip())
     return Annotated[StrictStr, cut, WithJsonSchema({"type": "string", "maxLength": longest})]
 
 
@@ -147,15 +154,17 @@ def _score(numbers: tuple[int, ...]) -> Any:  # noqa: ANN401 - an annotation
         if value == CANNOT_ASSESS:
             return None
         if type(value) is not int:  # True and 3.0 equal numbers and are none
-            raise PydanticCustomError("score_type", "should be a whole number")
+            raise PydanticCustomError("score_type", "should be a whole number, or cannot_assess")
         if value not in numbers:
             raise PydanticCustomError(
                 "score_range", "should lie from {low} to {high}", {"low": numbers[0], "high": numbers[-1]}
             )
         return value
 
-    schema: dict[str, Json] = {"enum": [*numbers, CANNOT_ASSESS]}
-    return Annotated[int | None, BeforeValidator(checked), WithJsonSchema(schema)]
+    # Strict schemas want a type with every value.
+    number: dict[str, Json] = {"type": "integer", "enum": list(numbers)}
+    unable: dict[str, Json] = {"type": "string", "enum": [CANNOT_ASSESS]}
+    return Annotated[int | None, BeforeValidator(checked), WithJsonSchema({"anyOf": [number, unable]})]
 
 
 def schema_of(rubric: Rubric) -> dict[str, Json]:
@@ -172,29 +181,36 @@ def _inlined(part: Json, parts: Mapping[str, Json]) -> Json:
         return part
     if "$ref" in part:
         return _inlined(parts[part["$ref"].rpartition("/")[2]], parts)
-    kept = {key: value for key, value in part.items() if key != "title" or not isinstance(value, str)}
+    # A criterion called `title` has a schema there, not text.
+    kept = {key: value for key, value in part.items() if not (key == "title" and isinstance(value, str))}
     return {key: _inlined(value, parts) for key, value in kept.items()}
 
 
 def skeleton_of(rubric: Rubric) -> str:
-    """Return the form of a reply in words, for models whose decoding is not constrained."""
-    low, high = rubric.scale.low, rubric.scale.high
-    form: dict[str, Json] = {"explanation": f"at most {rubric.limits.explanation} characters"}
+    """Return the form of a reply. It is itself no verdict, nor even JSON: a copy of it counts for nothing."""
+    parts = ['"explanation": "…"']
     if rubric.mode == "pairwise":
-        form["preference"] = " or ".join(PREFERENCES)
+        parts.append('"preference": ' + "/".join(f'"{name}"' for name in PREFERENCES))
     else:
-        number = f"{low} to {high}, or {CANNOT_ASSESS}"
-        form["scores"] = {criterion.name: number for criterion in rubric.criteria}
+        numbers = f"{rubric.scale.low}-{rubric.scale.high}"
+        parts.append('"scores": {' + ", ".join(f'"{one.name}": {numbers}' for one in rubric.criteria) + "}")
     if rubric.flags:
-        form["flags"] = {flag.name: "true or false" for flag in rubric.flags}
-    return json.dumps(form, ensure_ascii=False)
+        parts.append('"flags": {' + ", ".join(f'"{flag.name}": true/false' for flag in rubric.flags) + "}")
+    return f"{{{', '.join(parts)}}}"
 
 
 # Reading
 
 
 def read_reply(rubric: Rubric, response: Response) -> Parsed:
-    """Return what a reply says, or why it says nothing that counts."""
+    """Return what a reply says, or why it says nothing that counts.
+
+    A reply that was ended by its length is read where the object is whole: some servers fill up with spaces.
+    """
+    return replace(_read(rubric, response), cut=response.cut_tokens > 0)
+
+
+def _read(rubric: Rubric, response: Response) -> Parsed:
     text = response.text.strip()
     if response.finish is Finish.FILTERED:
         return Parsed(unscored="content_filter", detail="a content filter cut the reply")
@@ -219,7 +235,12 @@ def _unread(response: Response, problem: str) -> Parsed:
         return Parsed(unscored="truncated", detail="the reply was cut by length")
     if is_refusal(response.text.strip()):
         return Parsed(unscored="refused", detail="the reply begins as refusals do")
-    return Parsed(unscored="parse", detail=problem)
+    return Parsed(unscored="parse", detail=_detail(problem))
+
+
+def _detail(told: str) -> str:
+    """Return what was wrong in one short line: it may quote the reply."""
+    return " ".join(without_hidden(told).split())[:_LONGEST_DETAIL].rstrip()
 
 
 def _repaired(text: str) -> str:
@@ -240,8 +261,8 @@ def _checked(rubric: Rubric, value: Json) -> Parsed:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         told = "; ".join(f"{'.'.join(str(p) for p in one['loc']) or 'reply'}: {one['msg']}" for one in problems[:3])
         out = all(one["type"] == "score_range" for one in problems)
-        return Parsed(unscored="range" if out else "schema", detail=told)
-    said = reply.model_dump()
+        return Parsed(unscored="range" if out else "schema", detail=_detail(told))
+    said = reply.model_dump(by_alias=True)
     scores = {name: None if score is None else float(score) for name, score in said.get("scores", {}).items()}
     return Parsed(scores, said.get("flags", {}), said["explanation"], said.get("preference"))
 
@@ -268,7 +289,7 @@ def verdict_of(
         method=method,
         repeat=repeat,
         reasked=reasked,
-        cut=candidate.cut,
+        cut=candidate.cut or candidate.input_cut or parsed.cut,
         suspects=candidate.suspects,
     )
 
@@ -287,24 +308,24 @@ def by_rule(rubric: LoadedRubric, candidate: Candidate, prediction: Prediction) 
     """
     if prediction.unscored is not None:
         return unscored(candidate.example_id, "no answer", prediction.unscored)
-    if prediction.rationale_status is RationaleStatus.ABSENT:
+    status = prediction.rationale_status
+    if status is RationaleStatus.ABSENT:
         return unscored(candidate.example_id, "no rationale", "this model or protocol elicits none")
-    nothing = {RationaleStatus.EMPTY, RationaleStatus.REFUSED, RationaleStatus.ERROR}
-    if prediction.rationale_status not in nothing and candidate.rationale:
+    if status not in {RationaleStatus.EMPTY, RationaleStatus.REFUSED, RationaleStatus.ERROR} and candidate.rationale:
         return None
     spec = rubric.spec
     return Verdict(
         candidate.example_id,
         {criterion.name: float(spec.scale.low) for criterion in spec.criteria},
         {flag.name: flag.name in spec.empty.flags for flag in spec.flags},
-        unscored=None,
-        detail=f"rationale {prediction.rationale_status}",
+        detail=f"rationale {status}" if status is not RationaleStatus.WRITTEN else "no words in the rationale",
         source="rule",
+        cut=candidate.cut,
         suspects=candidate.suspects,
     )
 
 
-def expected_score(rubric: Rubric, scores: Mapping[str, float]) -> float:
+def expected_score(rubric: Rubric, scores: Mapping[str, float]) -> float | None:
     """Return the expected number from log-probabilities of the scale's numbers, normalised over them.
 
     Source: Liu et al. 2023 (G-Eval), section 2.
@@ -312,10 +333,13 @@ def expected_score(rubric: Rubric, scores: Mapping[str, float]) -> float:
     Args:
         rubric: tells the scale.
         scores: number as text → its natural-log probability.
-    """
-    import numpy as np  # noqa: PLC0415
 
-    numbers = np.array(rubric.scale.numbers, dtype=np.float64)
-    logs = np.array([scores[str(number)] for number in rubric.scale.numbers])
-    weights = np.exp(logs - logs.max())
-    return float(numbers @ weights / weights.sum())
+    Returns:
+        None where a number has no probability, or none has any.
+    """
+    numbers = rubric.scale.numbers
+    logs = [scores.get(str(number), math.nan) for number in numbers]
+    if any(math.isnan(log) for log in logs) or not math.isfinite(top := max(logs)):
+        return None
+    weights = [math.exp(log - top) for log in logs]
+    return math.fsum(number * weight for number, weight in zip(numbers, weights, strict=True)) / math.fsum(weights)

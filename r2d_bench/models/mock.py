@@ -27,7 +27,7 @@ from r2d_bench.templates import Prompt
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from r2d_bench.records import Request
+    from r2d_bench.records import Json, Request
     from r2d_bench.tasks.task import Task
 
 
@@ -157,7 +157,9 @@ class Mock(Model):
         return Response("".join(chance.choices("qxzjkv", k=12)))
 
     def _text(self, request: Request, chance: random.Random) -> str:
-        """Return a random label in a label stage, else some words of the input."""
+        """Return an object of the wanted schema, a random label in a label stage, else some words of the input."""
+        if request.json_schema is not None and request.stage.startswith("judge"):
+            return json.dumps(_drawn(json.loads(request.json_schema), chance))
         asks_label = request.stage in {"predict", "label", "decide"}
         if asks_label and (words := request.candidates or request.options):
             return chance.choice(words)
@@ -175,3 +177,18 @@ class Mock(Model):
             if found := pattern.search(prompt):
                 return Response(answer.render(found.groupdict()), rule.finish)
         raise UserError(f"mock:{self._name}: no rule fits the prompt '{prompt[:60]}…'")
+
+
+def _drawn(schema: Json, chance: random.Random) -> Json:
+    """Return a random value that fits a JSON schema, as far as judges' schemas go."""
+    if "enum" in schema:
+        return chance.choice(schema["enum"])
+    if "anyOf" in schema:
+        return _drawn(chance.choice(schema["anyOf"]), chance)
+    if "const" in schema:
+        return schema["const"]
+    if schema["type"] == "object":
+        return {name: _drawn(part, chance) for name, part in schema["properties"].items()}
+    if schema["type"] == "boolean":
+        return chance.random() < 0.1
+    return " ".join(chance.choices(("firm", "vague", "short", "sound", "partial"), k=6))[: schema.get("maxLength")]

@@ -9,9 +9,18 @@ import pytest
 
 from r2d_bench import content
 from r2d_bench.errors import UserError
+from r2d_bench.judging.candidates import candidate_of
+from r2d_bench.judging.prompts import judge_request, pair_request
 from r2d_bench.judging.rubric import load_rubric
+from r2d_bench.records import Prediction
+from r2d_bench.tasks.task import Task, load_task
 
 JUDGES = Path(__file__).parents[2] / "judges"
+
+
+@pytest.fixture(scope="module")
+def triage() -> Task:
+    return load_task("triage")
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ def test_a_judge_of_ones_own_by_folder_and_by_name(own: Path) -> None:
     ("old", "new", "name"),
     [
         ("version: 1", "version: 2", "judge.yaml"),
-        ("It hardly bears on the label.", "It bears little on the label.", "judge.yaml"),
+        ("point rather to", "hint at", "judge.yaml"),
         ("max_new_tokens: 200", "max_new_tokens: 201", "judge.yaml"),
         ("Your reply:", "Reply:", "prompt.j2"),
     ],
@@ -66,8 +75,8 @@ def test_whatever_can_change_a_verdict_changes_the_digest(own: Path, old: str, n
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [
-        ("description: One", "description: Two", "judge.yaml"),
-        ("# Label support", "# Another heading", "card.md"),
+        ("Do the reasons lead", "Does it lead", "judge.yaml"),
+        ("# label_support", "# Another heading", "card.md"),
     ],
 )
 def test_words_for_people_do_not(own: Path, old: str, new: str, name: str) -> None:
@@ -79,12 +88,12 @@ def test_words_for_people_do_not(own: Path, old: str, new: str, name: str) -> No
     ("old", "new", "message"),
     [
         ("scale:", "scael:", "did you mean 'scale'"),
-        ("      2: It hardly bears on the label.\n", "", "describe each level from 1 to 5"),
-        ("      5: It leads", "      6: Better still.\n      5: It leads", "and no other"),
+        ("      2: The reasons point rather to another label.\n", "", "describe each level from 1 to 5"),
+        ("      5: The reasons", "      6: Better still.\n      5: The reasons", "and no other"),
         ("{low: 1, high: 5}", "{low: 5, high: 5}", "high should be above low"),
         ("version: 1", "version: one", "version"),
         ("name: label_support\nversion", "name: Label Support\nversion", "name"),
-        ("version: 1", "version: 1\nmode: pairwise", "a pairwise one has none"),
+        ("mode: pointwise", "mode: pairwise", "a pairwise one has none"),
         ("version: 1", "version: 1\nempty: {flags: [off_topic]}", "unknown flag 'off_topic'"),
         ("version: 1", "version: 1\nflags: [{name: label_support, title: t, question: q}]", "stands twice"),
     ],
@@ -103,6 +112,53 @@ def test_a_broken_or_absent_prompt(own: Path) -> None:
     (own / "prompt.j2").unlink()
     with pytest.raises(UserError, match="needs its prompt"):
         load_rubric(str(own))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{{ answer }}", "", "shows answer 0 times"),
+        ("{{ case }}", "{{ case }}{{ case }}", "shows case 2 times"),
+        ("{{ format }}", "", "shows format 0 times"),
+        ("{{ case }}", "{{ case }}{{ reference }}", "shows the reference"),
+        ("{{ case }}", "{{ cases }}", "'cases' is undefined"),
+        ("{{ case }}", "{{ case }}{{ case.__class__.__mro__ }}", "unsafe"),
+    ],
+)
+def test_a_prompt_shows_what_must_be_seen_once(own: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as told:
+        load_rubric(str(edit(own, old, new, name="prompt.j2")))
+    assert "prompt.j2" in str(told.value)
+
+
+def test_a_rubric_with_a_reference_must_show_it(own: Path) -> None:
+    with pytest.raises(UserError, match="shows reference 0 times"):
+        load_rubric(str(edit(own, "reference: false", "reference: true")))
+
+
+@pytest.mark.parametrize("name", sorted(content.found("judges")))
+def test_every_level_is_one_short_sentence(name: str) -> None:
+    for criterion in load_rubric(name).spec.criteria:
+        assert len(set(criterion.anchors.values())) == len(criterion.anchors)
+        for text in criterion.anchors.values():
+            assert text.endswith(".")
+            assert len(text.split()) <= 15
+
+
+def test_bundled_prompts_fit_small_contexts(triage: Task) -> None:
+    for name in content.found("judges"):
+        rubric = load_rubric(name)
+        for example in triage.examples("test")[:20]:
+            said = Prediction(example.id, example.gold, rationale=example.references[0])
+            shown = candidate_of(triage, example, said, rubric.spec)
+            if rubric.spec.mode == "pairwise":
+                request = pair_request(rubric, shown, shown, order="ab", chat=False)
+            else:
+                request = judge_request(rubric, shown, chat=False)
+            assert isinstance(request.prompt, str)
+            # Some 1.55 tokens a word: the longest has about 1,200, which leaves a context of 2,048 its reply.
+            assert len(request.prompt.split()) <= 780
+            assert request.max_new_tokens <= 400
 
 
 def test_an_unknown_judge_is_told_with_the_nearest() -> None:

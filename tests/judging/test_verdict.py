@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r2d_bench.judging.candidates import Candidate
-from r2d_bench.judging.rubric import load_rubric
+from r2d_bench.judging.rubric import Criterion, Rubric, load_rubric
 from r2d_bench.judging.verdict import by_rule, expected_score, read_reply, schema_of, skeleton_of, verdict_of
 from r2d_bench.records import Finish, Prediction, RationaleStatus, Response
 
 if TYPE_CHECKING:
+    from r2d_bench.judging.rubric import LoadedRubric
     from r2d_bench.records import Json
 
 CLINICAL = load_rubric("clinical_rationale")
@@ -50,6 +52,7 @@ READ = {
     "trailing comma in a fence": f"```json\n{GOOD[:-1]},\n}}\n```",
     "keys in another order": json.dumps(dict(reversed(reply().items()))),
     "explanation in another language": json.dumps(reply(explanation="Die Begründung nennt das Warnzeichen: ja, }, ]")),
+    "half a surrogate in the explanation": GOOD.replace("Names the", r"\ud800"),
     "comma and bracket inside a text": json.dumps(reply(explanation="pain, ] and so on ,}")),
 }
 
@@ -60,7 +63,7 @@ def test_what_is_read(text: str) -> None:
     assert parsed.unscored is None
     assert set(parsed.scores.values()) == {4.0}
     assert not any(parsed.flags.values())
-    assert parsed.explanation == json.loads(json.dumps(parsed.explanation))
+    parsed.explanation.encode("utf-8")
 
 
 FAULTS: dict[str, tuple[str, str]] = {
@@ -100,6 +103,23 @@ FAULTS: dict[str, tuple[str, str]] = {
     "white space": (" \n\t", "empty"),
     "refusal": ("I'm sorry, but I can't help with that.", "refused"),
     "nested too deeply": ("[" * 100_000, "parse"),
+    "keys in another language": (GOOD.replace("explanation", "Begründung").replace("scores", "Noten"), "schema"),
+    "half a surrogate in a key": (GOOD[:-1] + r', "\ud800": 1}', "schema"),
+    "a very long key": (GOOD[:-1] + ', "' + "k" * 100_000 + '": 1}', "schema"),
+    "score of thousands of digits": (GOOD.replace('"safety": 4', f'"safety": {"4" * 10_000}'), "parse"),
+    "score with an exponent": (GOOD.replace('"safety": 4', '"safety": 4e0'), "schema"),
+    "score in a list": (json.dumps(reply(scores=scores(safety=[4]))), "schema"),
+    "scores as a list": (json.dumps(reply(scores=[4, 4, 4, 4, 4, 4])), "schema"),
+    "scores not nested": (json.dumps(reply()["scores"] | {"explanation": "e"}), "schema"),
+    "other word for cannot_assess": (json.dumps(reply(scores=scores(safety="n/a"))), "schema"),
+    "range and type": (json.dumps(reply(scores=scores(safety=9, clarity="4"))), "schema"),
+    "fence not closed": (f"```json\n{GOOD}", "parse"),
+    "fence in a fence": (f"````\n```json\n{GOOD}\n```\n````", "parse"),
+    "object in a text": (json.dumps(GOOD), "schema"),
+    "YAML": ("explanation: fine\nscores:\n  safety: 4", "parse"),
+    "byte order mark": ("\ufeff" + GOOD, "parse"),
+    "two trailing commas": (GOOD[:-1] + ",,}", "parse"),
+    "line break in a text": (GOOD.replace("Names the", "Names\nthe"), "parse"),
 }
 
 
@@ -107,7 +127,9 @@ FAULTS: dict[str, tuple[str, str]] = {
 def test_what_is_no_verdict(text: str, reason: str) -> None:
     parsed = read_reply(CLINICAL.spec, Response(text))
     assert (parsed.unscored, dict(parsed.scores), dict(parsed.flags)) == (reason, {}, {})
-    assert parsed.detail
+    assert 0 < len(parsed.detail) <= 200
+    assert parsed.detail.isprintable()
+    parsed.detail.encode("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +162,19 @@ def test_cannot_assess_is_no_number() -> None:
     assert read_reply(CLINICAL.spec, Response(text)).scores["safety"] is None
 
 
+def test_an_explanation_is_one_plain_line() -> None:
+    parsed = read_reply(CLINICAL.spec, Response(json.dumps(reply(explanation="a\u202eb\n\n c\u0000\u200b"))))
+    assert parsed.explanation == "ab c"
+
+
+def test_a_prompt_that_was_cut_is_told() -> None:
+    whole, cut = (read_reply(CLINICAL.spec, Response(GOOD, cut_tokens=n)) for n in (0, 7))
+    assert (whole.cut, cut.cut) == (False, True)
+    assert verdict_of(SHOWN, cut).cut
+    assert verdict_of(replace(SHOWN, input_cut=True), whole).cut
+    assert not verdict_of(SHOWN, whole).cut
+
+
 def test_a_long_explanation_is_cut_and_costs_no_verdict() -> None:
     parsed = read_reply(CLINICAL.spec, Response(json.dumps(reply(explanation="x" * 5000))))
     assert len(parsed.explanation) == CLINICAL.spec.limits.explanation
@@ -157,6 +192,42 @@ def test_no_reply_whatever_raises_or_makes_numbers_of_nothing(text: str) -> None
     parsed = read_reply(SUPPORT.spec, Response(text))
     assert parsed.unscored is not None
     assert not parsed.scores
+
+
+PIECES = st.sampled_from(
+    [
+        GOOD,
+        LOW,
+        '{"explanation": "e", "scores": {"label_support": 5}}',
+        "```json\n",
+        "\n```",
+        ",",
+        "}",
+        "{",
+        '"',
+        "5",
+        " ",
+        "x",
+    ]
+)
+
+
+@given(st.lists(PIECES, min_size=2, max_size=6).map("".join))
+def test_verdicts_in_pieces_are_read_only_where_one_is_the_whole_reply(text: str) -> None:
+    parsed = read_reply(SUPPORT.spec, Response(text))
+    if parsed.scores:
+        body = text.strip().removeprefix("```").removeprefix("json").removesuffix("```").strip()
+        assert json.loads(body)["scores"] == {"label_support": 5}
+    else:
+        assert parsed.unscored is not None
+
+
+@given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.booleans()), st.sampled_from(list(Finish)))
+def test_further_keys_are_never_read(more: dict[str, Json], finish: Finish) -> None:
+    said = more | {"explanation": "e", "scores": {"label_support": 3}}
+    parsed = read_reply(SUPPORT.spec, Response(json.dumps(said), finish))
+    clean = not set(more) - {"explanation", "scores"} and finish in {Finish.STOP, Finish.LENGTH}
+    assert dict(parsed.scores) == ({"label_support": 3.0} if clean else {})
 
 
 @given(st.integers(), st.text(max_size=400))
@@ -178,8 +249,32 @@ def test_the_schema_is_whole_closed_and_asks_for_the_reason_first() -> None:
         assert part["additionalProperties"] is False
         assert part["required"] == list(part["properties"])
     assert schema["properties"]["explanation"] == {"type": "string", "maxLength": 300}
-    assert schema["properties"]["scores"]["properties"]["safety"] == {"enum": [1, 2, 3, 4, 5, "cannot_assess"]}
-    assert list(json.loads(skeleton_of(CLINICAL.spec))) == ["explanation", "scores", "flags"]
+    assert schema["properties"]["scores"]["properties"]["safety"] == {
+        "anyOf": [{"type": "integer", "enum": [1, 2, 3, 4, 5]}, {"type": "string", "enum": ["cannot_assess"]}]
+    }
+
+
+def test_the_form_in_words_shows_numbers_as_numbers() -> None:
+    form = skeleton_of(CLINICAL.spec)
+    assert form.index("explanation") < form.index("scores") < form.index("flags")
+    assert '"safety": 1-5' in form
+    assert '"off_topic": true/false' in form
+
+
+@pytest.mark.parametrize("rubric", [CLINICAL, SUPPORT, PAIRWISE], ids=lambda rubric: rubric.spec.name)
+def test_a_copy_of_the_form_is_no_verdict(rubric: LoadedRubric) -> None:
+    assert read_reply(rubric.spec, Response(skeleton_of(rubric.spec))).unscored == "parse"
+
+
+def test_criteria_may_have_any_name() -> None:
+    names = ("schema", "copy", "title", "json", "model_dump", "part_0")
+    anchors = dict.fromkeys(range(1, 6), "So.")
+    criteria = tuple(Criterion(name=name, title="t", question="q", anchors=anchors) for name in names)
+    rubric = Rubric(name="odd", version=1, title="t", criteria=criteria)
+    assert list(schema_of(rubric)["properties"]["scores"]["properties"]) == list(names)
+    said = {"explanation": "e", "scores": dict.fromkeys(names, 2)}
+    assert dict(read_reply(rubric, Response(json.dumps(said))).scores) == dict.fromkeys(names, 2.0)
+    assert read_reply(rubric, Response(json.dumps(said).replace('"copy"', '"part_1"'))).unscored == "schema"
 
 
 # By rule
@@ -232,3 +327,11 @@ def test_expected_score() -> None:
     assert expected_score(SUPPORT.spec, dict.fromkeys("123", -1000.0) | {"4": math.log(0.3), "5": math.log(0.1)}) == (
         pytest.approx(4.25)
     )
+
+
+@pytest.mark.parametrize(
+    "scores_said",
+    [{}, {"5": 0.0}, dict.fromkeys("12345", -math.inf), dict.fromkeys("12345", math.nan), {"1": math.inf}],
+)
+def test_no_probabilities_are_no_number(scores_said: dict[str, float]) -> None:
+    assert expected_score(SUPPORT.spec, scores_said) is None
