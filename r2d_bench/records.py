@@ -217,7 +217,7 @@ class Prediction:
 
     `unscored` gives the reason why there is no answer at all (then nothing is scored). A
     refused, empty or truncated answer is the model's own and is scored. `probes` holds label and status of each
-    probe that was asked.
+    probe for a label that was asked, `probe_texts` the rationale of each probe for one.
     """
 
     example_id: str
@@ -230,6 +230,7 @@ class Prediction:
     input_cut: bool = False
     output_cut: bool = False
     probes: Mapping[str, tuple[str | None, LabelStatus]] = field(default_factory=dict)
+    probe_texts: Mapping[str, str] = field(default_factory=dict)
     unscored: str | None = None
 
 

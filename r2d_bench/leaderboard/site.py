@@ -22,7 +22,10 @@ HERE = Path(__file__).parent
 ASSETS = ("r2d.css", "r2d.js", "icon.svg")
 GROUPS = (
     ("Label", "label", "standard"),
+    ("Triage safety", "safety", "standard"),
+    ("Calibration", "calibration", "standard"),
     ("Rationale", "rationale", "standard"),
+    ("Label and rationale together", "joint", "standard"),
     ("As the paper's script computes them", None, "paper"),
 )
 # Metric → what the task's card must declare for it.
@@ -105,14 +108,25 @@ def axis_of(table: Mapping[str, Json], column: Mapping[str, Json]) -> Any:  # no
     return axis(column["metric"], [cell_of(row, column) for row in table["rows"]])
 
 
-def grouped(metrics: list[Mapping[str, Json]], card: Mapping[str, Json]) -> list[tuple[str, list[Mapping[str, Json]]]]:
-    """Return the metrics under the headings of a run's page, without those that need what the task does not declare."""
+def grouped(
+    metrics: list[Mapping[str, Json]], card: Mapping[str, Json], row: Mapping[str, Json]
+) -> list[tuple[str, list[Mapping[str, Json]]]]:
+    """Return the metrics under the headings of a run's page, without those that cannot apply.
+
+    These are figures that need what the task does not declare, the direction of errors where labels have no order, and
+    calibration where labels were not scored.
+    """
     undeclared = {name for name, needs in NEEDS.items() if not all(card[key] for key in needs)}
-    known = [metric for metric in metrics if metric["name"] not in undeclared]
+    away = {about for about, away in (("safety", card["space"] != "ordinal"), ("calibration", _no_odds(row))) if away}
+    known = [metric for metric in metrics if metric["name"] not in undeclared and metric["about"] not in away]
     return [
         (title, [m for m in known if m["preset"] == preset and about in (None, m["about"])])
         for title, about, preset in GROUPS
     ]
+
+
+def _no_odds(row: Mapping[str, Json]) -> bool:
+    return bool(row["label_method"] != "scored")
 
 
 def side_of(table: Mapping[str, Json], gold: int, predicted: int) -> str:

@@ -27,7 +27,10 @@ class About(StrEnum):
     """What a metric speaks of."""
 
     LABEL = "label"
+    SAFETY = "safety"  # of labels in an order: the direction of errors
+    CALIBRATION = "calibration"  # of labels whose probabilities are known
     RATIONALE = "rationale"
+    JOINT = "joint"  # of label and rationale together
     CHALLENGE = "challenge"  # of labels, on challenge sets alone
 
 
@@ -38,7 +41,7 @@ class Metric:
     Attributes:
         name: key in `scores.json`.
         title: column heading.
-        about: label, rationale, or challenge sets.
+        about: what it speaks of.
         direction: which way is better.
         low, high: the range of values (None: unbounded).
         percent: show as per cent; otherwise as a plain number with `decimals`.
@@ -82,6 +85,9 @@ class Columns:
         ordinal: the label set is ordered, most urgent first.
         probes: probe → label per example; a probe that was not asked has no entry. A tuple says that it was asked
             of this example (its label may be None: no valid one), None that it was not.
+        probabilities: label → probability per example, adding up to 1; None where the model gave none. Empty for a run
+            whose labels were not scored.
+        inputs: what the model was given to read; empty where no metric may see it.
     """
 
     ids: Sequence[str]
@@ -101,6 +107,8 @@ class Columns:
     no_rationale: str | None = None
     ordinal: bool = False
     probes: Mapping[str, Sequence[tuple[str | None] | None]] = field(default_factory=dict)
+    probabilities: Sequence[Mapping[str, float] | None] = ()
+    inputs: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

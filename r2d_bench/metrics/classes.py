@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from r2d_bench.statistics.bootstrap import Resamples
 
 MIN_GOLD = 10  # fewer gold items in a class: its F1 is hardly an estimate
-MIN_HITS = 5  # fewer hits: BCa was seen to cover 0.87 instead of 0.95 where a rare class is hardly ever hit
+MIN_HITS = 10  # fewer hits: the interval of an average covers less than it says (benchmarks/coverage.py)
 
 
 @dataclass(frozen=True, slots=True)

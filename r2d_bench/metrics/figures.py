@@ -10,7 +10,7 @@ import numpy as np
 from r2d_bench.errors import UserError
 from r2d_bench.records import Estimate, missing
 from r2d_bench.statistics.bootstrap import cluster_sums, mean_of_sums, resample_units
-from r2d_bench.statistics.intervals import effective_n, wilson
+from r2d_bench.statistics.intervals import clopper_pearson, effective_n, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,6 +117,27 @@ def rate(
     interval = wilson(min(share * trials, trials), trials, level)
     notes = cluster_warnings(codes)
     return figure(share, interval, n=n, unscored=unscored, level=level, warnings=notes)
+
+
+def exact_rate(
+    hits: NDArray[np.bool_],
+    codes: Codes | None = None,
+    *,
+    unscored: int = 0,
+    level: float = 0.95,
+    nothing: str = "no item was answered",
+) -> Estimate:
+    """Return the share of `hits` with Clopper and Pearson's interval; arguments as for `rate`.
+
+    Its upper bound serves for faults that must not happen: none in 200 is no proof that there are none.
+    """
+    n = len(hits)
+    if n == 0:
+        return missing(nothing, unscored=unscored)
+    share = float(np.mean(hits))
+    trials = float(n) if codes is None else effective_n(hits.astype(np.float64), codes)
+    interval = clopper_pearson(min(share * trials, trials), trials, level)
+    return figure(share, interval, n=n, unscored=unscored, level=level, warnings=cluster_warnings(codes))
 
 
 def means(

@@ -12,12 +12,12 @@ from r2d_bench.metrics import confusion
 from r2d_bench.metrics.classes import class_items, nothing_to_score, scored_rows
 from r2d_bench.metrics.figures import cluster_warnings, figure
 from r2d_bench.records import missing
-from r2d_bench.statistics.bootstrap import resample_units
+from r2d_bench.statistics.paired import paired_bootstrap
 
 if TYPE_CHECKING:
     from r2d_bench.metrics.base import Columns
     from r2d_bench.records import Estimate
-    from r2d_bench.statistics.bootstrap import Floats, Statistic
+    from r2d_bench.statistics.bootstrap import Statistic
 
 
 def difference(
@@ -54,13 +54,8 @@ def difference(
             return missing(reason, unscored=unscored)
     first, second = class_items(one, both, level), class_items(other, both, level)
     codes = np.arange(len(first.gold)) if first.codes is None else first.codes
-    stats = [confusion.cluster_stats(items.gold, items.predicted, codes, items.k) for items in (first, second)]
-    width = stats[0].shape[1]
-
-    def gap(sums: Floats) -> Floats:
-        return formula(sums[..., :width]) - formula(sums[..., width:])
-
-    drawn = resample_units(np.hstack(stats), seed=seed, resamples=resamples)
-    interval = drawn.interval(gap, level)
-    found = figure(float(gap(drawn.total)), interval, n=len(first.gold), unscored=unscored, level=level)
+    a, b = (confusion.cluster_stats(items.gold, items.predicted, codes, items.k) for items in (first, second))
+    gap = float(formula(a.sum(axis=0)) - formula(b.sum(axis=0)))
+    interval = paired_bootstrap(a, b, formula, seed=seed, resamples=resamples, level=level)
+    found = figure(gap, interval, n=len(first.gold), unscored=unscored, level=level)
     return replace(found, warnings=(*found.warnings, *cluster_warnings(first.codes)))

@@ -5,16 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError, did_you_mean
-from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes
+from r2d_bench.metrics import (
+    bertscore,
+    calibration,
+    call_mix,
+    challenges,
+    grounding,
+    joint,
+    labels,
+    leak,
+    overlap,
+    paper,
+    probes,
+    reader,
+    triage,
+)
 
 if TYPE_CHECKING:
     from r2d_bench.metrics.base import Metric
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for family in (labels, call_mix, bertscore, overlap, probes, challenges, paper)
-    for metric in family.METRICS
-}
+FAMILIES = (
+    *(labels, triage, call_mix, calibration),
+    *(bertscore, overlap),
+    *(joint, probes, reader, leak, grounding),
+    *(challenges, paper),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for family in FAMILIES for metric in family.METRICS}
 
 
 def lookup(name: str) -> Metric:

@@ -2,7 +2,9 @@
 
 Prompts know these names: `input` (the example's text), `labels` (list of `word` and `title`; empty for open label
 spaces), `options`, `task` (`title`, `instruction`, `input_name`, `rationale_hint`), `fields` (the source row) and
-`outputs.<stage>` of earlier stages (`text`, `label`, `rationale`). Probes also know `gold` (`label`, `rationale`).
+`outputs.<stage>` of earlier stages (`text`, `label`, `rationale`). Probes also know `gold` (`label`, `rationale`), in
+outputs and gold `masked` (the rationale without label words), and `wrong.word` (the word for a label that is not the
+gold one, the same for every model).
 
 Few-shot examples stand in front: in a chat as turns of their own behind the system turn, in a text prompt each as
 prompt, newline, answer, empty line.
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
 from r2d_bench.protocols.shots import gold_output
-from r2d_bench.records import Json, LabelMethod, Message, Request
+from r2d_bench.records import Json, LabelMethod, Message, Request, digest
+from r2d_bench.tasks.masking import Masker
 from r2d_bench.templates import Prompt, reaches_into
 
 if TYPE_CHECKING:
@@ -35,6 +38,14 @@ def passes_parsed_label(protocol: Protocol) -> bool:
     sources = [source for stage in protocol.stages for source in stage.sources]
     paths = [path for source in sources for path in reaches_into(source, "outputs")]
     return any(len(path) < 2 or path[1] not in {"text", "rationale"} for path in paths)
+
+
+def wrong_label(task: Task, example: Example) -> str | None:
+    """Return a label of the example that is not the gold one, drawn by its id; None where there is none to draw."""
+    others = [label for label in task.labels.labels(example.options) if label != example.gold]
+    if example.gold is None or not others:
+        return None
+    return others[int(digest(["wrong label", example.id], 8), 16) % len(others)]
 
 
 def stage_method(stage: Stage, method: LabelMethod) -> LabelMethod:
@@ -134,8 +145,26 @@ class StagePrompts:
             "outputs": {name: _visible(output) for name, output in outputs.items()},
         }
         if self._probe:
-            context["gold"] = {"label": example.gold, "rationale": example.references[0] if example.references else ""}
+            self._add_of_probes(context, example)
         return context
+
+    def _add_of_probes(self, context: dict[str, Json], example: Example) -> None:
+        """Add what only probes know."""
+        context["gold"] = {"label": example.gold, "rationale": example.references[0] if example.references else ""}
+        for texts in (context["gold"], *context["outputs"].values()):
+            texts["masked"] = self._masker.mask(example, texts["rationale"])
+        wrong = wrong_label(self._task, example)
+        context["wrong"] = {"word": self._word(example, wrong)} if wrong is not None else {}
+
+    @cached_property
+    def _masker(self) -> Masker:
+        return Masker(self._task, self._label_map)
+
+    def _word(self, example: Example, label: str) -> str:
+        """Return the word that candidates use for a label of the example."""
+        space = self._task.labels
+        words = space.candidates(example.options, self._label_map)
+        return dict(zip(space.labels(example.options), words, strict=True))[label]
 
     @cached_property
     def _shot_text(self) -> str:

@@ -140,8 +140,9 @@ class Protocol(_Part):
         label_map: a checkpoint's own label words → labels of the task.
         structured: the stages are answered by label and rationale directly, no prompt is read (baselines, replays).
         stages: in order; each sees the outputs of those before it.
-        probes: optional further stages that give a label alone (say, from the generated rationale); they see every
-            stage's output and the gold, extend a finished run, and are no part of its identity.
+        probes: optional further stages that give a label alone (say, from the generated rationale) or a rationale
+            alone (say, for a wrong label); they see every stage's output and the gold, extend a finished run, and are
+            no part of its identity.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -158,8 +159,11 @@ class Protocol(_Part):
     def _consistent(self) -> Self:
         self._check_stages()
         for probe in self.probes:
-            if probe.output.whole != "label":
-                raise ValueError(f"probe {probe.name} should give the label alone (output: {{whole: label}})")
+            if probe.output.whole is None:
+                raise ValueError(
+                    f"probe {probe.name} should give the label or the rationale alone "
+                    "(output: {whole: label} or {whole: rationale})"
+                )
         return self
 
     def _check_stages(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from r2d_bench.protocols.outputs import StageOutput, read_output
+from r2d_bench.protocols.prompts import wrong_label
 from r2d_bench.records import Finish, Prediction, RationaleStatus
 from r2d_bench.templates import reaches_into
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from r2d_bench.protocols.spec import Stage
-    from r2d_bench.records import Example, LabelStatus, Request, Response
+    from r2d_bench.records import Example, Request, Response
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.tasks.task import Task
 
@@ -32,7 +33,9 @@ class Reader:
         self._prompts = setup.prompts(task)
         self._stages = {stage.name: stage for stage in setup.stages}
         self._probes = {probe.name: probe for probe in setup.probes if probe.name in probes}
-        self._needs_gold = {probe.name for probe in self._probes.values() if _uses_gold(probe)}
+        self._task = task
+        self._needs_gold = {probe.name for probe in self._probes.values() if _uses(probe, "gold")}
+        self._needs_wrong = {probe.name for probe in self._probes.values() if _uses(probe, "wrong")}
         self._read: dict[tuple[str, str], tuple[StageOutput, Response]] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
@@ -51,8 +54,8 @@ class Reader:
         return outputs
 
     def request(self, stage: str, example: Example, responses: Mapping[str, Response]) -> Request | None:
-        """Return the request of a stage; None where an earlier stage has no answer yet, or a probe has no gold."""
-        if stage in self._needs_gold and not example.references:
+        """Return the request of a stage; None where an earlier stage has no answer yet, or it does not apply."""
+        if not self.waits(stage, example):
             return None
         earlier = self._earlier(stage, example, responses)
         if earlier is None:
@@ -63,7 +66,9 @@ class Reader:
 
     def waits(self, stage: str, example: Example) -> bool:
         """Tell whether a stage that has no request waits for an earlier one (else it does not apply)."""
-        return not (stage in self._needs_gold and not example.references)
+        if stage in self._needs_gold and not example.references:
+            return False
+        return stage not in self._needs_wrong or wrong_label(self._task, example) is not None
 
     def _output(
         self,
@@ -94,7 +99,11 @@ class Reader:
                 return Prediction(example.id, unscored=f"no answer in stage {name}")
             outputs[name] = read[0]
             answers.append(read[1])
-        probes = {name: self._probe(name, example, responses, outputs) for name in self._probes}
+        probes = {
+            name: read[0]
+            for name in self._probes
+            if (read := self._probe(name, example, responses, outputs)) is not None
+        }
         label = next((o for o in outputs.values() if o.label_status is not None), None)
         rationale = next((o for o in outputs.values() if o.rationale_status is not RationaleStatus.ABSENT), None)
         return Prediction(
@@ -107,18 +116,17 @@ class Reader:
             scores=next((a.scores for a in answers if a.scores is not None), None),
             input_cut=any(answer.cut_tokens > 0 for answer in answers),
             output_cut=any(answer.finish is Finish.LENGTH for answer in answers),
-            probes={name: found for name, found in probes.items() if found is not None},
+            probes={name: (o.label, o.label_status) for name, o in probes.items() if o.label_status is not None},
+            probe_texts={name: o.rationale for name, o in probes.items() if o.rationale is not None},
         )
 
     def _probe(
         self, name: str, example: Example, responses: Mapping[str, Response], outputs: Mapping[str, StageOutput]
-    ) -> tuple[str | None, LabelStatus] | None:
-        """Return label and status of a probe; None where it was not asked, or does not apply."""
-        if not self.waits(name, example):
-            return None
-        read = self._output(name, example, responses, outputs)
-        return None if read is None or read[0].label_status is None else (read[0].label, read[0].label_status)
+    ) -> tuple[StageOutput, Response] | None:
+        """Return what a probe gave; None where it was not asked, or does not apply."""
+        return self._output(name, example, responses, outputs) if self.waits(name, example) else None
 
 
-def _uses_gold(stage: Stage) -> bool:
-    return any(True for source in stage.sources for _ in reaches_into(source, "gold"))
+def _uses(stage: Stage, name: str) -> bool:
+    """Tell whether a stage's prompt uses a name that only probes know."""
+    return any(True for source in stage.sources for _ in reaches_into(source, name))

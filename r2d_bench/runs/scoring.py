@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes, slices
+from r2d_bench.metrics import (
+    bertscore,
+    calibration,
+    call_mix,
+    challenges,
+    grounding,
+    labels,
+    leak,
+    overlap,
+    paper,
+    probes,
+    slices,
+    triage,
+)
 from r2d_bench.metrics.base import About, Columns, Family
 from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.weights import find_weights
-from r2d_bench.records import Estimate, Json, missing
+from r2d_bench.records import Estimate, Json, LabelMethod, missing
 from r2d_bench.runs.predictions import Reader
 from r2d_bench.runs.provenance import versions
+from r2d_bench.runs.rationales import Told, fit_reader
 from r2d_bench.runs.selection import asked_examples, union
 from r2d_bench.tasks.labels import PARSER
+from r2d_bench.tasks.masking import Masker
 from r2d_bench.tasks.task import rows_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from r2d_bench.metrics.reader import Reader as Outside
     from r2d_bench.records import Example, Prediction, Response
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
@@ -29,8 +46,13 @@ if TYPE_CHECKING:
     from r2d_bench.tasks.spec import BertScore
     from r2d_bench.tasks.task import Task
 
-SCORES_SCHEMA = 2
+SCORES_SCHEMA = 3
 RESAMPLES = 2000
+OF_RATIONALES = frozenset({About.RATIONALE, About.JOINT})
+# Figures of rationales in which no gold rationale takes part.
+WITHOUT_GOLD = (
+    frozenset(metric.name for family in (probes, leak, grounding) for metric in family.METRICS) - probes.OF_GOLD
+)
 NO_ENCODER = "no encoder: give one with --bertscore MODEL or metrics.bertscore in task.yaml"
 
 
@@ -56,9 +78,10 @@ class ScoreOptions:
 
 @dataclass(slots=True)
 class Scorers:
-    """Encoders that were loaded once and serve every run of a command."""
+    """Encoders that were loaded, and outside readers that were fitted, once for every run of a command."""
 
     loaded: dict[tuple[str, int | None], bertscore.BertScorer] = field(default_factory=dict)
+    readers: dict[tuple[str, str | None, Path | None], Outside | str] = field(default_factory=dict)
 
     def bert(self, wanted: BertScore) -> bertscore.BertScorer:
         """Return the scorer for an encoder; its weights are loaded on the first use."""
@@ -66,6 +89,13 @@ class Scorers:
         if key not in self.loaded:
             self.loaded[key] = bertscore.BertScorer(_encoder(wanted))
         return self.loaded[key]
+
+    def reader(self, task: Task) -> Outside | str:
+        """Return the outside reader of a task in the style at hand, or why there is none."""
+        key = (task.spec.full_name, task.style, task.data)
+        if key not in self.readers:
+            self.readers[key] = fit_reader(task)
+        return self.readers[key]
 
 
 def _encoder(wanted: BertScore) -> bertscore.Encoder:
@@ -105,7 +135,9 @@ def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, 
     examples = asked_examples(task, setup.split, selection, ())
     predictions = [said[example.id] for example in examples]
     columns = make_columns(task, setup, examples, predictions, probed)
-    families = _families(task, columns, examples, options, scorers)
+    masker = Masker(task, setup.protocol.label_map)
+    told = Told(task, masker, columns, examples, predictions, probes.FOR_WRONG_LABEL in probed)
+    families = _families(told, options, scorers)
     challenged = _challenge_family(task, examples, sets, said, columns.no_label)
     scores = _document(task, setup, selection, predictions, [*families, challenged], options, responses.values())
     scores["signatures"] = _signatures(families, task.style, asked.style)
@@ -205,17 +237,46 @@ def make_columns(
         probes={
             name: [(p.probes[name][0],) if name in p.probes else None for p in predictions] for name in sorted(asked)
         },
+        probabilities=_probabilities(task, setup, examples, predictions),
+        inputs=[example.input for example in examples],
     )
 
 
-def _families(
-    task: Task, columns: Columns, examples: Sequence[Example], options: ScoreOptions, scorers: Scorers
-) -> list[Family]:
+def _probabilities(
+    task: Task, setup: RunSetup, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> list[Mapping[str, float] | None]:
+    """Return label → probability per example, from the log-probabilities of its candidate words.
+
+    Normalised over the candidates, so that they add up to 1; words that stand for one label are added up. Only
+    scored labels have them: log-probabilities of texts that were written are of another kind.
+    """
+    if setup.label_method is not LabelMethod.SCORED:
+        return []
+    found: list[Mapping[str, float] | None] = []
+    for example, said in zip(examples, predictions, strict=True):
+        if not said.scores:
+            found.append(None)
+            continue
+        vocabulary = task.labels.vocabulary(example.options, setup.protocol.label_map)
+        highest = max(said.scores.values())
+        weights: dict[str, float] = {}
+        for word, log in said.scores.items():
+            label = vocabulary.exact(word) or word
+            weights[label] = weights.get(label, 0.0) + math.exp(log - highest)
+        whole = sum(weights.values())
+        found.append({label: weight / whole for label, weight in weights.items()})
+    return found
+
+
+def _families(told: Told, options: ScoreOptions, scorers: Scorers) -> list[Family]:
+    task, columns = told.task, told.columns
     how = {"seed": options.seed, "resamples": options.resamples}
-    parts = {name: [example.slices[name] for example in examples] for name in task.spec.slices}
+    parts = {name: [example.slices[name] for example in told.examples] for name in task.spec.slices}
     card = task.spec.label
     families = [
         labels.compute(columns, **how),
+        triage.compute(columns, critical=card.critical, **how),
+        calibration.compute(columns, **how),
         call_mix.compute(columns, mix=card.mix, cost=card.cost_matrix, **how),
         slices.compute(columns, parts, **how),
         overlap.compute(columns, **how),
@@ -228,6 +289,8 @@ def _families(
         families.append(Family({metric.name: missing(reason, unscored=len(columns)) for metric in bertscore.METRICS}))
     else:
         families.append(bertscore.compute(columns, scorer, **how))
+    overlaps = {name: values for family in families for name, values in family.per_example.items()}
+    families += told.families(scorers.reader(task), overlaps, **how)
     if options.paper:
         is_papers = scorer is not None and scorer.encoder.public_id == "roberta-large"
         families.append(paper.compute(columns, scorer if is_papers else None, **how))
@@ -277,7 +340,7 @@ def _signatures(families: Sequence[Family], style: str | None, probed: str | Non
     if style is None:
         return found
     for name, estimate in ((n, e) for family in families for n, e in family.estimates.items()):
-        if METRICS[name].about is About.RATIONALE and name not in probes.WITHOUT_GOLD and estimate.value is not None:
-            shown = probed if name == probes.GOLD_ROBUSTNESS else style
+        if METRICS[name].about in OF_RATIONALES and name not in WITHOUT_GOLD and estimate.value is not None:
+            shown = probed if name in probes.OF_GOLD else style
             found[name] = "|".join(filter(None, (found.get(name), f"style:{shown}")))
     return found

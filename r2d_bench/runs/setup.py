@@ -67,9 +67,14 @@ class RunSetup:
 
     @property
     def probes(self) -> tuple[Stage, ...]:
-        """The probes that can be asked: those that need an output which is not elicited are left out."""
+        """The probes that can be asked.
+
+        Those that need an output which is not elicited are left out, and those that want a rationale of a label-only
+        model.
+        """
         asked = {stage.name for stage in self.stages}
-        return tuple(probe for probe in self.protocol.probes if _outputs_used(probe) <= asked)
+        able = {"label"} if self.no_rationale is not None else {"label", "rationale"}
+        return tuple(p for p in self.protocol.probes if p.output.whole in able and _outputs_used(p) <= asked)
 
     def as_json(self) -> dict[str, Json]:
         """Return the setup as it stands in `run.json`."""

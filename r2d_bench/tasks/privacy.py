@@ -15,6 +15,12 @@ from r2d_bench.errors import UserError
 if TYPE_CHECKING:
     from r2d_bench.tasks.spec import TaskSpec
 
+# Top-level names that lead nowhere outside (RFC 2606, 6762, 8375; the others by custom).
+_LOCAL_NAMES = frozenset(
+    {"arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost"}
+    | {"private", "test"}
+)
+
 
 def check_endpoint(spec: TaskSpec, endpoint: str | None, who: str) -> None:
     """Refuse to let texts of a task go to an endpoint that its card does not name.
@@ -47,6 +53,19 @@ def is_loopback(endpoint: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def public_host(endpoint: str) -> str | None:
+    """Return the host of an URL (or of a host alone) that anybody may know; None for names and addresses of one's own.
+
+    Those are addresses that are not routed, names without a dot, and the top-level names kept for local use.
+    """
+    host = _split(endpoint).hostname or ""
+    try:
+        return host if ipaddress.ip_address(host).is_global else None
+    except ValueError:
+        top = host.rpartition(".")
+        return host if top[0] and top[2] not in _LOCAL_NAMES else None
 
 
 def _split(endpoint: str) -> SplitResult:

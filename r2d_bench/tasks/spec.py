@@ -181,12 +181,14 @@ class Rationale(_Part):
     Attributes:
         origin: where they come from.
         mask_token: the token that masks the label in them.
+        mask_words: words that give the label away without naming it; masked with the label's names.
         styles: style → template of the gold rationales in it, where there are several; stands for `fields.references`.
         style: the style that is taken unless another one is asked for.
     """
 
     origin: str = ""
     mask_token: str | None = None
+    mask_words: tuple[str, ...] = ()
     styles: dict[str, str] = Field(default_factory=dict)
     style: str | None = None
 
@@ -244,11 +246,40 @@ class BertScore(_Part):
     num_layers: int | None = None
 
 
+class Adequacy(_Part):
+    """When a rationale counts as adequate without a judge: its overlap with the gold rationale reaches a threshold.
+
+    Attributes:
+        metric: the overlap: ROUGE-L F1 (0 to 1), sentence chrF (0 to 100), or BERTScore F1 with the task's encoder.
+        threshold: from this value on.
+    """
+
+    metric: Literal["rouge_l", "chrf", "bertscore_f1"]
+    threshold: FiniteFloat
+
+
+class Findings(_Part):
+    """The annotated findings of a row: templates over its columns, each giving a list of objects.
+
+    An object has the keys `finding` (its name, the same in all rows of a group) and `text` (as it stands in the input).
+    """
+
+    present: str
+    absent: str | None = None
+
+    @field_validator("present", "absent")
+    @classmethod
+    def _of_columns(cls, template: str | None) -> str | None:
+        return None if template is None else _with_column(template)
+
+
 class Metrics(_Part):
-    """Which figure leads, and how BERTScore is had."""
+    """Which figure leads, how BERTScore is had, when a rationale is adequate, and which findings are annotated."""
 
     primary: str = "macro_f1"
     bertscore: BertScore | None = None
+    adequacy: Adequacy | None = None
+    findings: Findings | None = None
 
 
 class Annotation(_Part):

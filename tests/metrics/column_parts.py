@@ -8,7 +8,7 @@ from r2d_bench.metrics.base import Columns
 from r2d_bench.records import LabelStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ORDER = ("NOW", "TODAY", "HOME")  # most urgent first
 SILENT = "-"  # no answer at all
@@ -21,6 +21,8 @@ def columns(
     labels: Sequence[str] = ORDER,
     groups: Sequence[str] | None = None,
     acceptable: Sequence[Sequence[str]] = (),
+    ordinal: bool = False,
+    probabilities: Sequence[Mapping[str, float] | None] = (),
 ) -> Columns:
     """Make columns; None: no valid label, `SILENT`: no answer."""
     n = len(gold)
@@ -41,4 +43,6 @@ def columns(
         input_cut=[False] * n,
         output_cut=[False] * n,
         acceptable=acceptable,
+        ordinal=ordinal,
+        probabilities=probabilities,
     )

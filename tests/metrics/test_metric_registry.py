@@ -4,13 +4,28 @@ import sys
 import pytest
 
 from r2d_bench.errors import UserError
-from r2d_bench.metrics import bertscore, call_mix, challenges, labels, overlap, paper, probes
+from r2d_bench.metrics import (
+    bertscore,
+    calibration,
+    call_mix,
+    challenges,
+    grounding,
+    joint,
+    labels,
+    leak,
+    overlap,
+    paper,
+    probes,
+    reader,
+    triage,
+)
 from r2d_bench.metrics.base import Direction
 from r2d_bench.metrics.registry import METRICS, lookup
 
 
 def test_names_are_unique_and_in_display_order():
-    families = (labels, call_mix, bertscore, overlap, probes, challenges, paper)
+    of_labels = (labels, triage, call_mix, calibration)
+    families = (*of_labels, bertscore, overlap, joint, probes, reader, leak, grounding, challenges, paper)
     assert list(METRICS) == [metric.name for family in families for metric in family.METRICS]
     assert len(METRICS) == sum(len(family.METRICS) for family in families)
     assert next(iter(METRICS)) == "accuracy"
@@ -27,9 +42,25 @@ def test_shares_of_trouble_are_better_low():
         "unparsed",
         "input_truncated",
         "output_truncated",
+        "under_triage",
+        "severe_under_triage",
+        "over_triage",
+        "critical_miss",
+        "mean_distance",
+        "ece",
+        "brier",
+        "nll",
+        "aurc",
         "expected_cost",
         "expected_cost_mix",
         "invariance_flips",
+        "right_wrong_reason",
+        "wrong_convincing",
+        "obedience",
+        "states_label",
+        "states_gold",
+        "empty_rationale",
+        "repeated_rationale",
     }
 
 
