@@ -31,9 +31,10 @@ WORDS = "the patient reports a cough and some fever since three days without pai
 
 
 @contextmanager
-def served(latency: float) -> Iterator[str]:
+def served(latency: float, reply: str | None = None) -> Iterator[str]:
     """Run the server in a process of its own; gives its base URL."""
     command = [sys.executable, str(SERVER), "--latency", str(latency)]
+    command += [] if reply is None else ["--reply", reply]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().strip()
         process.stdin.close()

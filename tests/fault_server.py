@@ -227,7 +227,10 @@ def main() -> None:
     """Serve until the standard input is closed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    with FaultServer(latency=parser.parse_args().latency, keep=False) as server:
+    parser.add_argument("--reply", help="the text of every answer (default: an answer made of the prompt)")
+    args = parser.parse_args()
+    script = None if args.reply is None else lambda _: (200, completion(args.reply))
+    with FaultServer(latency=args.latency, script=script, keep=False) as server:
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -75,7 +75,7 @@ def main(args: Namespace) -> int:
             return 0
         family = own_family(planned.setup, [Path(run) for run in args.run], seed=args.seed) if args.run else None
         with make_reporter() as reporter:
-            reporter.judging("audit", planned.setup, asked=len(planned.cases), of=len(planned.cases))
+            reporter.judging("audit", planned.setup, asked=planned.questions.size, of=planned.questions.size)
             outcome = run_audit(planned, Budget(args.max_requests, args.max_cost), reporter, family)
     _show(planned, as_json=args.json)
     if outcome.incomplete:
@@ -135,6 +135,9 @@ def _show_people(audit: Mapping[str, Json]) -> None:
     ]
     show_table(["set", "n", *FIGURES.values()], rows, "agreement with people   [95 % intervals]")
     _say_reasons({one["title"]: list(one["figures"].values()) for one in sets})
+    for one in sets:
+        if one["unscored"]:
+            say(f"  – {one['title']}: without a score: {_counts(one['unscored'])}")
 
 
 def _show_probes(audit: Mapping[str, Json]) -> None:
@@ -176,16 +179,18 @@ def _say_reasons(estimates: Mapping[str, list[Mapping[str, Json]]]) -> None:
             say(f"  – {title}: {reason}")
 
 
+def _counts(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+
+
 def _show_rest(audit: Mapping[str, Json]) -> None:
     from r2d_bench.cli.plain import say
     from r2d_bench.judging.audit_words import shown
 
     covered = audit["coverage"]
-    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(covered["unscored"].items()))
-    say(
-        f"replies: {covered['answered']} of {covered['asked']}, readable {shown(covered['parse_rate'])}"
-        + (f"; unscored: {reasons}" if reasons else "")
-    )
+    unscored = f"; unscored: {_counts(covered['unscored'])}" if covered["unscored"] else ""
+    readable = shown(covered["parse_rate"])
+    say(f"answered: {covered['answered']} of {covered['asked']} questions, readable {readable}{unscored}")
     calibration = audit["calibration"]
     if "reason" in calibration:
         say(f"calibration: none ({calibration['reason']})")

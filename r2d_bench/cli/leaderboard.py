@@ -26,6 +26,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     build.add_argument("board", nargs="?", default="main", metavar="BOARD", help="name or folder (default: main)")
     options.add_runs(build)
     build.add_argument("--out", default="site", metavar="DIR", help="folder of the pages (default: site)")
+    build.add_argument("--audits", default="audits", metavar="DIR", help="folder of judges' audits (default: audits)")
     options.add_task_dir(build)
     options.add_json(build)
 
@@ -41,7 +42,7 @@ def main(args: Namespace) -> int:
     from r2d_bench.cli.plain import say, say_json
 
     dirs = [Path(folder) for folder in args.task_dir]
-    page = api.build_leaderboard(args.board, runs=args.runs, out=args.out, task_dirs=dirs)
+    page = api.build_leaderboard(args.board, runs=args.runs, out=args.out, task_dirs=dirs, audits=args.audits)
     if args.json:
         say_json({"page": str(page)})
     else:

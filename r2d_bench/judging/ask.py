@@ -177,23 +177,33 @@ def judge_run(planned: PlannedJudging, budget: Budget, progress: Progress) -> Ou
             asker.ask("judge, form alone", questions.again(asker.responses), write)
         seconds = round(time.monotonic() - started, 3)
         store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
-        verdicts = read_judgments(store, planned.run, planned.task)
+        same = store.ids() == set(planned.selection.ids) and store.repeats() == questions.repeats
+        verdicts = read_judgments(store, planned.run, planned.task, questions if same else None)
     asked_now = set(planned.selection.ids)
     waiting = sum(v.unscored == WAITING and v.example_id in asked_now for v in verdicts)
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 
 
-def read_judgments(store: JudgmentStore, run: RunStore, task: Task) -> list[Verdict]:
+def read_judgments(
+    store: JudgmentStore, run: RunStore, task: Task, questions: Questions | None = None
+) -> list[Verdict]:
     """Read all stored replies of a judging again; write verdicts and figures down. No judge is asked.
+
+    Args:
+        store: the judging.
+        run: the run that was judged.
+        task: its task.
+        questions: about all of its cases, where they are at hand.
 
     Raises:
         UserError: the folder is none, or the run was made on other data.
     """
     check_data(run.setup(), task)
-    setup = store.setup()
-    ids = store.ids()
-    cases = cases_of(run, task, setup.rubric, [e.id for e in task.examples(run.setup().split) if e.id in ids])
-    verdicts = Questions(setup, cases, store.repeats()).verdicts(store.responses())
+    if questions is None:
+        setup, ids = store.setup(), store.ids()
+        cases = cases_of(run, task, setup.rubric, [e.id for e in task.examples(run.setup().split) if e.id in ids])
+        questions = Questions(setup, cases, store.repeats())
+    verdicts = questions.verdicts(store.responses())
     store.write_verdicts(verdicts)
     score_judgments(store, run, task, verdicts)
     score_juries(run, task)
@@ -214,6 +224,13 @@ class Questions:
         self._rubric = setup.rubric
         self._cases = cases
         self._repeats = repeats
+        # By the case itself, since an audit changes one example in many ways; prompts are long, their keys short.
+        self._keys: dict[tuple[int, int], list[str]] = {}
+
+    @property
+    def repeats(self) -> dict[str, int]:
+        """How often each example is asked about, where it is more than once."""
+        return dict(self._repeats)
 
     def first(self) -> list[Request]:
         """Return every first question; cases that a rule decides have none."""
@@ -226,7 +243,7 @@ class Questions:
         found = []
         for case in self._cases:
             for repeat in self._times(case):
-                reply = responses.get(self._requests(case, repeat)[0].key)
+                reply = responses.get(self._asked(case, repeat)[0])
                 if reply is not None and read_reply(self._rubric.spec, reply).askable:
                     found.append(self._second(case, repeat, reply))
         return found
@@ -242,6 +259,13 @@ class Questions:
                 found.append(read(case, repeat, responses))
         return found
 
+    def _asked(self, case: Case, repeat: int) -> list[str]:
+        """Return the keys of a case's first questions, one for each criterion where probabilities are asked for."""
+        name = (id(case), repeat)
+        if name not in self._keys:
+            self._requests(case, repeat)
+        return self._keys[name]
+
     def _times(self, case: Case) -> range:
         return range(1, 1 if case.ruled is not None else 1 + self._repeats.get(case.candidate.example_id, 1))
 
@@ -250,14 +274,17 @@ class Questions:
         if self._setup.method == "probability":
             # Probabilities do not change from one time to the next: they are asked for once.
             criteria = self._rubric.spec.criteria if repeat == 1 else ()
-            return [probability_request(self._rubric, case.candidate, one.name, chat=chat) for one in criteria]
-        return [judge_request(self._rubric, case.candidate, chat=chat, repeat=repeat)]
+            found = [probability_request(self._rubric, case.candidate, one.name, chat=chat) for one in criteria]
+        else:
+            found = [judge_request(self._rubric, case.candidate, chat=chat, repeat=repeat)]
+        self._keys[id(case), repeat] = [request.key for request in found]
+        return found
 
     def _second(self, case: Case, repeat: int, reply: Response) -> Request:
         return judge_request(self._rubric, case.candidate, chat=self._setup.chat, repeat=repeat, reask_of=reply.text)
 
     def _read(self, case: Case, repeat: int, responses: Mapping[str, Response]) -> Verdict:
-        reply = responses.get(self._requests(case, repeat)[0].key)
+        reply = responses.get(self._asked(case, repeat)[0])
         if reply is None:
             return unscored(case.candidate.example_id, WAITING, "no reply yet", repeat=repeat)
         parsed = read_reply(self._rubric.spec, reply)
@@ -269,9 +296,9 @@ class Questions:
         return verdict_of(case.candidate, parsed, repeat=repeat)
 
     def _expected(self, case: Case, repeat: int, responses: Mapping[str, Response]) -> Verdict:
-        replies = {request.stage: responses.get(request.key) for request in self._requests(case, repeat)}
+        replies = [responses.get(key) for key in self._asked(case, repeat)]
         scores = {}
-        for criterion, reply in zip(self._rubric.spec.criteria, replies.values(), strict=False):
+        for criterion, reply in zip(self._rubric.spec.criteria, replies, strict=False):
             if reply is None:
                 return unscored(case.candidate.example_id, WAITING, "no reply yet", repeat=repeat)
             expected = expected_score(self._rubric.spec, reply.scores or {})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from r2d_bench.errors import UserError
 from r2d_bench.judging.ask import WAITING, Case, Questions, check_judge
 from r2d_bench.judging.audit_document import Asked, document
-from r2d_bench.judging.audit_probes import REPEATS, ProbeMaterial, Variant, variants
+from r2d_bench.judging.audit_probes import BASE, REPEAT, REPEATS, ProbeMaterial, Variant, variants
 from r2d_bench.judging.audit_store import AuditStore
 from r2d_bench.judging.candidates import candidate_of, make_candidate
 from r2d_bench.judging.probe_texts import planted
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from r2d_bench.judging.human_sets import HumanItem, HumanSet
     from r2d_bench.judging.rubric import LoadedRubric
     from r2d_bench.judging.setup import Method
+    from r2d_bench.judging.verdict import Verdict
     from r2d_bench.models.base import Model
-    from r2d_bench.records import Json
+    from r2d_bench.records import Json, Request, Response
     from r2d_bench.runs.asking import Progress
     from r2d_bench.runs.budget import Budget
     from r2d_bench.tasks.task import Task
@@ -66,8 +67,7 @@ class PlannedAudit:
         model: the judge.
         setup: judge and rubric.
         asked: what its questions are about.
-        cases: the questions.
-        repeats: case → how often it is asked, where it is more than once.
+        questions: what it is asked, and how its replies are read.
         options: how much is asked.
         store: where replies and figures go.
     """
@@ -76,15 +76,55 @@ class PlannedAudit:
     model: Model
     setup: JudgeSetup
     asked: Asked
-    cases: Sequence[Case]
-    repeats: Mapping[str, int]
+    questions: AuditQuestions
     options: AuditOptions
     store: AuditStore
 
-    @property
-    def questions(self) -> Questions:
-        """What the judge is asked, and how its replies are read."""
-        return Questions(self.setup, self.cases, self.repeats)
+
+class AuditQuestions:
+    """The questions of an audit. Pure: requests and replies are data.
+
+    A changed rationale is asked about under the example's own id: prompts then differ in what was changed and nowhere
+    else, and one that reads the same once it is cleaned is the same question, asked once.
+
+    Args:
+        setup: judge and rubric.
+        plain: rated texts, and rationales as they are; each has an id of its own.
+        repeats: how often each rationale as it is is asked about, by id.
+        changed: changed rationales, in the order of `names`.
+        names: the id under which each changed rationale is told apart.
+    """
+
+    def __init__(
+        self,
+        setup: JudgeSetup,
+        plain: Sequence[Case],
+        repeats: Mapping[str, int],
+        changed: Sequence[Case],
+        names: Sequence[str],
+    ) -> None:
+        self._plain = Questions(setup, plain, repeats)
+        self._changed = Questions(setup, changed, {})
+        self._names = names
+        self.size = len(plain) + len(changed)
+
+    def first(self) -> list[Request]:
+        """Return every first question, each once."""
+        return _distinct([*self._plain.first(), *self._changed.first()])
+
+    def again(self, responses: Mapping[str, Response]) -> list[Request]:
+        """Return the second question, for the form alone, of every reply that could not be read."""
+        return _distinct([*self._plain.again(responses), *self._changed.again(responses)])
+
+    def verdicts(self, responses: Mapping[str, Response]) -> dict[tuple[str, int], Verdict]:
+        """Return every verdict by id and repeat."""
+        plain = {(verdict.example_id, verdict.repeat): verdict for verdict in self._plain.verdicts(responses)}
+        changed = zip(self._names, self._changed.verdicts(responses), strict=True)
+        return plain | {(name, 1): verdict for name, verdict in changed}
+
+
+def _distinct(requests: Sequence[Request]) -> list[Request]:
+    return list({request.key: request for request in requests}.values())
 
 
 def plan_audit(
@@ -120,13 +160,22 @@ def plan_audit(
     usable = [one.sample(options.sample, options.seed) for one in sets] if _rates_like_people(rubric) else []
     # Probabilities do not change from one time to the next.
     repeats = REPEATS if options.method == "reply" else 1
-    changed = _variants(task, rubric, options, repeats)
-    asked = Asked(tuple(usable), tuple(changed), without_people=_why_no_people(rubric, sets))
+    texts = _variants(task, rubric, options, repeats)
+    asked = Asked(tuple(usable), tuple(texts), without_people=_why_no_people(rubric, sets))
     by_id = {example.id: example for example in task.examples()}
-    cases = [_rated_case(rubric, item) for one in usable for item in one.items]
-    cases += [_changed_case(task, rubric, by_id[v.item], v) for v in changed if v.repeat == 1]
-    again = {variant.case_id: repeats for variant in changed if variant.repeat == repeats > 1}
-    return PlannedAudit(task, model, setup, asked, cases, again, options, AuditStore(audits / setup.folder))
+    bases = [variant for variant in texts if variant.probe == BASE]
+    changed = [variant for variant in texts if variant.probe not in {BASE, REPEAT}]
+    questions = AuditQuestions(
+        setup,
+        [
+            *(_rated_case(rubric, item) for one in usable for item in one.items),
+            *(_case(task, rubric, by_id[variant.item], variant) for variant in bases),
+        ],
+        {variant.item: repeats for variant in bases},
+        [_case(task, rubric, by_id[variant.item], variant) for variant in changed],
+        [variant.case_id for variant in changed],
+    )
+    return PlannedAudit(task, model, setup, asked, questions, options, AuditStore(audits / setup.folder))
 
 
 def _rates_like_people(rubric: LoadedRubric) -> bool:
@@ -166,16 +215,16 @@ def _rated_case(rubric: LoadedRubric, item: HumanItem) -> Case:
     return Case(make_candidate(rubric.spec, example, item.label, item.rationale))
 
 
-def _changed_case(task: Task, rubric: LoadedRubric, example: Example, variant: Variant) -> Case:
+def _case(task: Task, rubric: LoadedRubric, example: Example, variant: Variant) -> Case:
     said = Prediction(
-        variant.case_id,
+        example.id,
         label=variant.label,
         label_status=LabelStatus.PARSED,
         label_text=variant.label,
         rationale=variant.rationale,
         rationale_status=RationaleStatus.WRITTEN,
     )
-    candidate = candidate_of(task, replace(example, id=variant.case_id), said, rubric.spec)
+    candidate = candidate_of(task, example, said, rubric.spec)
     return Case(candidate, by_rule(rubric, candidate, said))
 
 
@@ -215,7 +264,7 @@ def run_audit(
                 "spent": _spent(store),
             }
         )
-    waiting = sum(verdict.unscored == WAITING for verdict in verdicts)
+    waiting = sum(verdict.unscored == WAITING for verdict in verdicts.values())
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from r2d_bench.metrics.figures import rate
 from r2d_bench.records import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from r2d_bench.judging.audit_probes import Variant
     from r2d_bench.judging.human_sets import HumanSet
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 CRITERION = "label_support"  # the one that people's ratings are of
 NO_RUNS = "no judged runs were given (--run)"
 
-Verdicts = dict[tuple[str, int], "Verdict"]
+Verdicts = Mapping[tuple[str, int], "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Asked:
 def document(
     setup: JudgeSetup,
     asked: Asked,
-    verdicts: Sequence[Verdict],
+    verdicts: Verdicts,
     *,
     seed: int = 0,
     own_family: Mapping[str, Json] | None = None,
@@ -59,20 +60,19 @@ def document(
     Args:
         setup: judge and rubric.
         asked: what was asked about.
-        verdicts: one for every case and repeat.
+        verdicts: by id and repeat, one for everything that was asked about.
         seed: of the resampling and of the calibration's halves.
         own_family: figures of the same-family difference; None where no runs were given.
     """
-    by_case = {(verdict.example_id, verdict.repeat): verdict for verdict in verdicts}
-    human = {one.name: _human(one, by_case, seed) for one in asked.sets}
+    human = {one.name: _human(one, verdicts, seed) for one in asked.sets}
     spec = setup.rubric.spec
     criteria, flags = [one.name for one in spec.criteria], [flag.name for flag in spec.flags]
-    judged = [(variant, by_case[variant.case_id, variant.repeat]) for variant in asked.variants]
+    judged = [(variant, verdicts[variant.case_id, variant.repeat]) for variant in asked.variants]
     changed = [probe for probe in PROBES.values() if probe.name != SAME_FAMILY]
     probes = {probe.name: probe_figures.figures(probe, judged, criteria, flags, seed=seed) for probe in changed}
     nothing = missing(NO_RUNS)
     probes[SAME_FAMILY] = dict(own_family or probe_figures.describe(PROBES[SAME_FAMILY], None, nothing, nothing, {}))
-    coverage = _coverage(verdicts)
+    coverage = _coverage(list(verdicts.values()))
     return {
         "schema": AUDIT_SCHEMA,
         "setup": setup.as_json(),
@@ -82,17 +82,17 @@ def document(
         "without_people": asked.without_people,
         "levels": _levels(setup, judged),
         "probes": probes,
-        "calibration": _calibration(asked.sets, by_case, seed) if asked.sets else {"reason": asked.without_people},
+        "calibration": _calibration(asked.sets, verdicts, seed) if asked.sets else {"reason": asked.without_people},
         "sentence": audit_words.sentence(human, probes, coverage),
     }
 
 
-def _human(one: HumanSet, by_case: Verdicts, seed: int) -> dict[str, Json]:
+def _human(one: HumanSet, verdicts: Verdicts, seed: int) -> dict[str, Json]:
     """Return how far the judge agrees with one set's raters."""
     rated = []
     lost: Counter[str] = Counter()
     for item in one.items:
-        verdict = by_case[item.id, 1]
+        verdict = verdicts[item.id, 1]
         score = probe_figures.headline(verdict, CRITERION)
         if score is None:
             lost[verdict.unscored or CANNOT_ASSESS] += 1
@@ -113,11 +113,11 @@ def _human(one: HumanSet, by_case: Verdicts, seed: int) -> dict[str, Json]:
     }
 
 
-def _calibration(sets: Sequence[HumanSet], by_case: Verdicts, seed: int) -> dict[str, Json]:
+def _calibration(sets: Sequence[HumanSet], verdicts: Verdicts, seed: int) -> dict[str, Json]:
     pairs = []
     for one in sets:
         for item in one.items:
-            score = probe_figures.headline(by_case[item.id, 1], CRITERION)
+            score = probe_figures.headline(verdicts[item.id, 1], CRITERION)
             if score is not None:
                 pairs.append(calibration.Pair(one.name, item.cluster, score, item.consensus))
     found = calibration.fit(CRITERION, pairs, seed=seed)

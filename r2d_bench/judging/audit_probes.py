@@ -118,7 +118,7 @@ class Variant:
 
     @property
     def case_id(self) -> str:
-        """The id under which a judge is asked; repeats are the base, asked again."""
+        """What its verdict is told apart by; repeats are the base, asked again."""
         return self.item if self.probe in {BASE, REPEAT} else f"{self.item}/{self.probe}"
 
 

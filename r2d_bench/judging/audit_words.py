@@ -1,8 +1,8 @@
 """One plain sentence on a judge: how far it agrees with people, what its probes say, and what not to use it for.
 
 Conventions, stated here once: a judge whose kappa lies below 0.4 with its whole interval (less than *moderate* in
-Landis and Koch 1977) is not to be used for comparing models; one whose whole interval lies above the people's own kappa
-less 0.1 agrees about as well as people do; what is between is used with care.
+Landis and Koch 1977), or whose interval holds 0, is not to be used for comparing models; one whose whole interval lies
+above the people's own kappa less 0.1 agrees about as well as people do; what is between is used with care.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def advice(kappa: Mapping[str, Json], ceiling: Mapping[str, Json]) -> str:
     """Return what a judge of this agreement may be used for."""
     if kappa["low"] is None:
         return "too few items to tell"
-    if kappa["high"] < MODERATE:
+    if kappa["high"] < MODERATE or kappa["low"] <= 0:
         return UNUSABLE
     if ceiling["value"] is not None and kappa["low"] >= ceiling["value"] - NEAR_CEILING:
         return LIKE_PEOPLE

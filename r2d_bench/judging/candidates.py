@@ -27,6 +27,7 @@ _READ_AHEAD = 4
 
 LABEL_WORDS = 40
 EMPTY_CASE = "(nothing)"
+_PRINTED = re.compile(r"[\t\x20-\x7e]*+(?:\n[\t\x20-\x7e]++)*+")  # a newline at the end would be taken off
 
 # Brackets that could be read as those of a delimiter, quotation marks that look like them, and bars of chat tokens.
 _LEFT = "\uff1c\ufe64\u02c2\u1438\u27e8\u2329\u3008\u300a\u226a\u22d8\u27ea\u276e\u2770\u2aa1"
@@ -220,6 +221,8 @@ def suspects_in(text: str) -> tuple[str, ...]:
 
 def without_hidden(text: str) -> str:
     """Return the text without characters that nobody sees; every kind of line break becomes a newline."""
+    if _PRINTED.fullmatch(text):  # nearly all texts: looking at each character takes long
+        return text
     return "".join(c for c in "\n".join(text.splitlines()) if c in "\n\t" or not _is_hidden(c))
 
 

@@ -1,7 +1,7 @@
-"""From the verdicts on an audit's probes to figures, each with the word `passes`, `fails` or `cannot tell`
-(`not measured` where there was nothing to ask).
+"""From the verdicts on an audit's probes to figures, each with the word `passes`, `fails` or `cannot tell`.
 
-The word is decided on the interval, never on the point: an interval that holds both sides of a limit cannot tell.
+The word is decided on the interval, never on the point: an interval that holds both sides of a limit cannot tell. Where
+there was nothing to ask it is `not measured`.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _repeats(probe: Probe, judged: Sequence[Judged]) -> dict[str, Json]:
             codes.append(asked[0][0].cluster)
     lost = unscored.total()
     share = rate(np.array(flips, dtype=np.bool_), _codes(codes), unscored=lost, nothing="no item was scored each time")
-    return describe(probe, None, missing("not a shift: see the share"), share, unscored)
+    return describe(probe, "each criterion", missing("not a shift: see the share"), share, unscored)
 
 
 def _whole(score: float | None) -> int | None:

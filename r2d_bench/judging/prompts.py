@@ -11,13 +11,12 @@ delimiters; `criteria` and `flags` (as in `judge.yaml`), `numbers` (of the scale
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from r2d_bench.judging.candidates import plain
 from r2d_bench.judging.rubric import CANNOT_ASSESS
-from r2d_bench.judging.verdict import schema_of, skeleton_of
+from r2d_bench.judging.verdict import schema_text, skeleton_of
 from r2d_bench.records import Json, LabelMethod, Message, Request, digest
 
 if TYPE_CHECKING:
@@ -178,4 +177,4 @@ def _prompt(turns: Sequence[Message], *, chat: bool) -> str | tuple[Message, ...
 
 
 def _schema(rubric: LoadedRubric) -> str:
-    return json.dumps(schema_of(rubric.spec), ensure_ascii=False)
+    return schema_text(rubric.spec)

@@ -19,13 +19,12 @@ from r2d_bench.judging.family import families_of_manifest, same_family
 from r2d_bench.judging.meaning import COVERAGE, CRITICAL, FLAG, MEAN, PARSED, SCORE, SUPPORT
 from r2d_bench.metrics import joint
 from r2d_bench.metrics.base import Family
-from r2d_bench.metrics.figures import cluster_codes, cluster_warnings, figure, means, rate
+from r2d_bench.metrics.figures import cluster_codes, exact_rate, means, rate
 from r2d_bench.records import missing
 from r2d_bench.runs.predictions import Reader
 from r2d_bench.runs.provenance import versions
 from r2d_bench.runs.scoring import RESAMPLES, check_data, make_columns
 from r2d_bench.runs.selection import Selection, asked_examples, union
-from r2d_bench.statistics.intervals import clopper_pearson, effective_n
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from r2d_bench.judging.store import JudgmentStore
     from r2d_bench.judging.verdict import Verdict
     from r2d_bench.metrics.base import Columns
-    from r2d_bench.metrics.figures import Codes
     from r2d_bench.records import Estimate, Json
     from r2d_bench.runs.store import RunStore
     from r2d_bench.tasks.task import Task
@@ -265,23 +263,6 @@ def _flag_rate(judged: Judged, raised: NDArray[np.bool_], reason: str | None = N
     if reason is not None or not scored.any():
         return missing(reason or NO_VERDICT, unscored=unscored)
     return exact_rate(raised[scored], cluster_codes(judged.columns, scored), unscored=unscored)
-
-
-def exact_rate(hits: NDArray[np.bool_], codes: Codes | None, *, unscored: int = 0, level: float = 0.95) -> Estimate:
-    """Return the share of `hits` with Clopper and Pearson's interval, on the effective n where items are dependent.
-
-    Its upper bound serves for faults that must not happen: none in 200 is not proof that there are none.
-
-    Args:
-        hits: one truth value per scored item, shape (n,) with n >= 1.
-        codes: cluster of each item; None where items are independent.
-        unscored: items that could not take part.
-        level: coverage of the interval.
-    """
-    n, share = len(hits), float(np.mean(hits))
-    trials = float(n) if codes is None else effective_n(hits.astype(np.float64), codes)
-    interval = clopper_pearson(min(share * trials, trials), trials, level)
-    return figure(share, interval, n=n, unscored=unscored, level=level, warnings=cluster_warnings(codes))
 
 
 def adequate(judged: Judged) -> list[bool | None]:

@@ -169,8 +169,19 @@ def _score(numbers: tuple[int, ...]) -> Any:  # noqa: ANN401 - an annotation
 
 def schema_of(rubric: Rubric) -> dict[str, Json]:
     """Return the JSON schema of a reply: self-contained, every key required, no further ones."""
-    schema = verdict_model(rubric).model_json_schema()
-    return cast("dict[str, Json]", _inlined({k: v for k, v in schema.items() if k != "$defs"}, schema.get("$defs", {})))
+    return cast("dict[str, Json]", json.loads(schema_text(rubric)))
+
+
+def schema_text(rubric: Rubric) -> str:
+    """Return the schema as JSON text, as it is sent with every request."""
+    return _schema(rubric.model_dump_json())
+
+
+@lru_cache(maxsize=16)
+def _schema(dumped: str) -> str:
+    schema = _model(dumped).model_json_schema()
+    whole = _inlined({k: v for k, v in schema.items() if k != "$defs"}, schema.get("$defs", {}))
+    return json.dumps(whole, ensure_ascii=False)
 
 
 def _inlined(part: Json, parts: Mapping[str, Json]) -> Json:

@@ -155,7 +155,7 @@ def test_a_wrong_rating_is_told_with_its_line(tmp_path: Path, change: dict[str, 
 def test_a_wrong_column_is_told_with_the_nearest(tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("example,rater,criterion,score\nt0,ann,clarity,4\n", encoding="utf-8")
-    with pytest.raises(UserError, match="'example_id' is missing.*did you mean 'example'"):
+    with pytest.raises(UserError, match=r"'example_id' is missing.*did you mean 'example'"):
         read_ratings(path, ["clarity"], 1, 5)
 
 

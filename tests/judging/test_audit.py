@@ -177,11 +177,14 @@ def test_the_calibration_is_kept_and_checked_on_other_items(audited: Audited) ->
     assert set(kept.checks["kqa"]) == {"bias_raw", "bias_calibrated", "error_raw", "error_calibrated"}
 
 
-def test_markdown_that_is_stripped_costs_no_call(audited: Audited) -> None:
-    asked = Counter(request.content for request in audited.judge.asked)
+def test_markdown_that_is_stripped_is_no_question_of_its_own(audited: Audited) -> None:
+    asked = Counter(request.key for request in audited.judge.asked)
     assert max(asked.values()) == 1
-    dressed = [case for case in audited.planned.cases if case.candidate.example_id.endswith("/markdown")]
-    assert len(dressed) == SAMPLE
+    texts = Counter(variant.probe for variant in audited.planned.asked.variants)
+    assert texts["markdown"] == SAMPLE
+    first = [request for request in audited.judge.asked if not request.stage.startswith("judge?")]
+    assert len(first) == SAMPLE + texts.total() - texts["markdown"]  # rated texts, and all but markdown
+    assert audited.probe("markdown")["shift"]["value"] == 0
 
 
 def test_it_is_found_by_the_judge_and_by_no_other(audited: Audited) -> None:
@@ -334,6 +337,8 @@ def test_every_probe_says_what_it_changes_and_expects() -> None:
     ("low", "high", "ceiling", "word"),
     [
         (-0.1, 0.2, 0.7, UNUSABLE),
+        (0.1, 0.39, 0.7, UNUSABLE),
+        (-0.1, 0.6, 0.7, UNUSABLE),
         (0.3, 0.5, 0.7, WITH_CARE),
         (0.62, 0.8, 0.7, LIKE_PEOPLE),
         (0.62, 0.8, None, WITH_CARE),

@@ -214,7 +214,7 @@ def test_warnings_name_rare_unhit_and_missing_classes():
     expected = (
         "no gold item in this selection (F1 counts as 0): c (0)",
         "fewer than 10 gold items: d (3)",
-        "hit fewer than 5 times, the interval may be too narrow: b (2), d (3)",
+        "hit fewer than 10 times, the interval may be too narrow: b (2), d (3)",
     )
     assert family.estimates["macro_f1"].warnings == expected
     assert family.estimates["balanced_accuracy"].warnings == expected
