@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from r2d_bench.judging.ask import Questions, cases_of
+from r2d_bench.judging.candidates import make_candidate
 from r2d_bench.judging.pairwise import questions_of
+from r2d_bench.judging.prompts import judge_request
+from r2d_bench.judging.store import FOLDER, JudgmentStore
 from r2d_bench.models.base import Trainable
 from r2d_bench.protocols.shots import gold_output
 from r2d_bench.runs.predictions import Reader
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
 
     from r2d_bench.benchmark import PlannedRun
     from r2d_bench.judging.ask import PlannedJudging
+    from r2d_bench.judging.candidates import Candidate
     from r2d_bench.judging.pairwise import PlannedPair
+    from r2d_bench.judging.panel import Judge
     from r2d_bench.models.base import Model
     from r2d_bench.protocols.spec import Stage
-    from r2d_bench.records import Json, Request, Response
+    from r2d_bench.records import Example, Json, Request, Response
     from r2d_bench.runs.answers import AnswerLog
 
 CHARACTERS_PER_TOKEN = 4
@@ -111,6 +116,35 @@ def estimate_judging(planned: PlannedJudging) -> RunEstimate:
     return estimate_requests(
         f"{planned.run.name}/{planned.store.name}", questions.first(), planned.store, planned.model
     )
+
+
+def estimate_judges(planned: Sequence[PlannedRun], judges: Mapping[str, Sequence[Judge]]) -> list[RunEstimate]:
+    """Return what the judges of a job would ask about runs that are still to come.
+
+    Gold rationales stand for those that the models will write; without any, the input does.
+
+    Args:
+        planned: the runs of the job.
+        judges: task → its judges.
+    """
+    found = []
+    for run in planned:
+        if run.setup.no_rationale is not None:
+            continue
+        examples = asked_examples(run.task, run.setup.split, run.selection, ())
+        for judge in judges[run.task.name]:
+            part = examples if judge.options.sample is None else examples[: judge.options.sample]
+            requests = [
+                judge_request(judge.rubric, _stand_in(judge, example), chat=judge.setup.chat) for example in part
+            ]
+            folder = JudgmentStore(run.store.folder / FOLDER / judge.setup.folder)
+            found.append(estimate_requests(f"{run.store.name}/{folder.name}", requests, folder, judge.model))
+    return found
+
+
+def _stand_in(judge: Judge, example: Example) -> Candidate:
+    text = example.references[0] if example.references else example.input
+    return make_candidate(judge.rubric.spec, example, example.gold, text)
 
 
 def estimate_pairs(pair: PlannedPair) -> RunEstimate:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from r2d_bench.benchmark import Reporter
+from r2d_bench.cli.judge_tables import judgments_json, show_judgments
 from r2d_bench.cli.plain import say, say_json, show_table
 from r2d_bench.cli.training_progress import TrainingBars, TrainingLines, bars, training_line
 from r2d_bench.metrics.display import figure, heading
@@ -84,9 +85,13 @@ def show_report(report: Report, *, as_json: bool) -> None:
             }
             for run in report.finished
         ]
-        say_json({"runs": runs, "page": str(report.page) if report.page else None})
+        judged = [one.planned.store.folder for one in report.judged]
+        judgments = judgments_json(judged) if judged else []
+        say_json({"runs": runs, "judgments": judgments, "page": str(report.page) if report.page else None})
         return
     show_scores([(run.setup, run.folder, run.scores) for run in report.finished], as_json=False)
+    if report.judged:
+        show_judgments([one.planned.store.folder for one in report.judged], as_json=False)
     if report.page is not None:
         say(f"page: {report.page.resolve()}")
 

@@ -22,15 +22,10 @@ def show_judgments(folders: Sequence[Path], *, as_json: bool) -> None:
     from r2d_bench.judging.meaning import HEADLINE, SCORE, judge_metrics
     from r2d_bench.judging.store import JudgmentStore
 
-    stores = [JudgmentStore(folder) for folder in folders]
     if as_json:
-        say_json(
-            [
-                {"run": store.folder.parent.parent.name, "judging": store.name, "scores": store.scores()}
-                for store in stores
-            ]
-        )
+        say_json(judgments_json(folders))
         return
+    stores = [JudgmentStore(folder) for folder in folders]
     by_rubric: dict[str, list[JudgmentStore]] = {}
     for store in stores:
         by_rubric.setdefault(store.setup().rubric.spec.full_name, []).append(store)
@@ -47,6 +42,16 @@ def show_judgments(folders: Sequence[Path], *, as_json: bool) -> None:
             rows.append([store.folder.parent.parent.name, store.setup().identity.title, count, *cells])
         show_table(head, rows, f"{name}   [95 % intervals]")
         _say_unscored(own)
+
+
+def judgments_json(folders: Sequence[Path]) -> list[Json]:
+    """Return what judges said of runs, for --json."""
+    from r2d_bench.judging.store import JudgmentStore
+
+    stores = [JudgmentStore(folder) for folder in folders]
+    return [
+        {"run": store.folder.parent.parent.name, "judging": store.name, "scores": store.scores()} for store in stores
+    ]
 
 
 def _heading(metric: Metric) -> str:

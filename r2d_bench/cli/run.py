@@ -81,15 +81,17 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
 
 def main(args: Namespace) -> int:
     """Run the job."""
-    from r2d_bench.benchmark import benchmark, plan
+    from r2d_bench.benchmark import benchmark, plan, plan_judges
     from r2d_bench.cli.console import make_reporter, show_estimates, show_report
     from r2d_bench.errors import IncompleteRunError
-    from r2d_bench.estimate import estimate
+    from r2d_bench.estimate import estimate, estimate_judges
 
     job = job_of(args)
     with make_reporter() as reporter:
         if args.dry_run:
-            estimates = estimate(plan(job, reporter, train=False), Path(job.runs), job.probes)
+            planned = plan(job, reporter, train=False)
+            estimates = estimate(planned, Path(job.runs), job.probes)
+            estimates += estimate_judges(planned, plan_judges(job, planned))
         else:
             report = benchmark(job, reporter)
     if args.dry_run:

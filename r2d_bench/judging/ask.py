@@ -174,7 +174,8 @@ def judge_run(planned: PlannedJudging, budget: Budget, progress: Progress) -> Ou
         with store.writer() as write:
             questions = Questions(setup, cases, dict.fromkeys(planned.repeated, planned.options.repeats))
             asker.ask("judge", questions.first(), write)
-            asker.ask("judge, form alone", questions.again(asker.responses), write)
+            if again := questions.again(asker.responses):
+                asker.ask("judge, form alone", again, write)
         seconds = round(time.monotonic() - started, 3)
         store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
         same = store.ids() == set(planned.selection.ids) and store.repeats() == questions.repeats

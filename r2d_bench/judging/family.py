@@ -30,7 +30,7 @@ _PATTERNS = {
     "internlm": r"internlm",
     "kimi": r"kimi|moonlight",
     "llama": r"(?<!o)llama|vicuna|alpaca|meditron|asclepius|clinicalcamel|openbiollm",
-    "mistral": r"(?:mi|minis|codes|magis|devs|mathis)tral|mixtral|zephyr",
+    "mistral": r"(?:mis|minis|codes|magis|devs|maths)tral|mixtral|zephyr",
     "nemotron": r"nemotron",
     "olmo": r"olmo",
     "phi": r"(?<![a-z])phi(?![a-z])",

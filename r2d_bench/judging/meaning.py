@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.metrics import joint
 from r2d_bench.metrics.base import About, Direction, Metric
+from r2d_bench.models.base import Identity
+from r2d_bench.tasks.privacy import public_host
 
 if TYPE_CHECKING:
     from r2d_bench.judging.rubric import Rubric
@@ -30,6 +32,14 @@ def judge_metrics(rubric: Rubric) -> dict[str, Metric]:
     found += [_score(SCORE + one.name, one.title, one.question, rubric) for one in rubric.criteria]
     found += [_rate(FLAG + flag.name, flag.title, flag.question) for flag in rubric.flags]
     return {metric.name: metric for metric in [*found, *joint.METRICS]}
+
+
+def without_private_host(identity: Identity) -> Identity:
+    """Return an identity whose name does not tell the host of a private server (or this machine's)."""
+    name, at, host = identity.name.rpartition("@")
+    if not at or public_host(host):
+        return identity
+    return Identity(identity.kind, name, identity.digest, identity.params, identity.row)
 
 
 def adequate_from(rubric: Rubric) -> float:

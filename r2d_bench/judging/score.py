@@ -179,7 +179,8 @@ def beside(setup: JudgeSetup, columns: Columns, verdicts: Sequence[Verdict]) -> 
     ordered = {ident: sorted(by_id[ident], key=lambda verdict: verdict.repeat) for ident in columns.ids}
     several = {ident: found for ident, found in ordered.items() if len(found) > 1}
     first = [found[0] for found in ordered.values()]
-    return Judged(setup.rubric.spec, setup.method, setup.identity.title, columns, first, several)
+    who = meaning.without_private_host(setup.identity).title
+    return Judged(setup.rubric.spec, setup.method, who, columns, first, several)
 
 
 def figures(judged: Judged, *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Json]:
