@@ -129,10 +129,11 @@ def build_leaderboard(
     runs: Path | str = "runs",
     out: Path | str = "site",
     task_dirs: Sequence[Path] = (),
+    audits: Path | str = "audits",
 ) -> Path:
-    """Build the pages of a board from run folders; returns the first page.
+    """Build the pages of a board from run folders and the audits of judges; returns the first page.
 
     Raises:
         UserError: unknown board, or an output folder that is not a site.
     """
-    return build(load_board(board), Path(runs), Path(out), task_dirs)
+    return build(load_board(board), Path(runs), Path(out), task_dirs, Path(audits))

@@ -49,6 +49,7 @@ def write_examples(
         "id": [e.id for e in examples],
         "split": [e.split for e in examples],
         "pair": [e.pair for e in examples],
+        "group": [e.group for e in examples],
         "gold": [e.gold for e in examples],
         "label": [p.label for p in predictions],
         "label_status": [p.label_status and str(p.label_status) for p in predictions],

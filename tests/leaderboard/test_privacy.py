@@ -10,7 +10,7 @@ from boards import HIDDEN_INPUT, HIDDEN_OUTPUT, Made, board
 
 from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.build import build
-from r2d_bench.leaderboard.document import Figure
+from r2d_bench.leaderboard.parts import Figure
 from r2d_bench.leaderboard.results import collect
 from r2d_bench.runs.store import RunStore
 from r2d_bench.tasks.spec import Split, TaskSpec
@@ -53,7 +53,7 @@ def test_a_private_row_is_aggregates_only(made: Made):
     assert (row.confusion, row.per_class, row.statuses, row.rationale_statuses, row.examples) == (None,) * 5
     assert row.selection.digest is None
     # "no (0)" would be a cell of the confusion matrix
-    assert row.metrics["macro_f1"].warnings == ("hit fewer than 5 times, the interval may be too narrow",)
+    assert row.metrics["macro_f1"].warnings == ("hit fewer than 10 times, the interval may be too narrow",)
     assert not (made.site / "data" / made.secret).exists()
 
 

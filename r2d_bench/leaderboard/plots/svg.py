@@ -54,8 +54,8 @@ class Scale:
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Return round values from at or below `low` to at or above `high`, `wanted` steps or so: 1, 2 or 5 times 10^k."""
     span = high - low
-    if span <= 1e-9 * max(abs(low), abs(high)):  # one value, but for rounding
-        span = abs(high) or 1.0
+    if span <= 1e-9 * max(abs(low), abs(high)) or span < 1e-300:  # one value, but for rounding
+        span = abs(high) if abs(high) > 1e-300 else 1.0
     power = 10.0 ** math.floor(math.log10(span / wanted))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= wanted)
     # Rounding first: 0.3 / 0.1 is 2.9999… and would cost a whole step.
