@@ -1,4 +1,4 @@
-"""`leaderboard build`: pages from run folders."""
+"""`leaderboard build | serve | publish`: pages from run folders, and where others can see them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   r2d-bench leaderboard build
   r2d-bench leaderboard build main --runs runs --out site
+  r2d-bench leaderboard serve
+  r2d-bench leaderboard publish --branch git@github.com:me/board.git
+  r2d-bench leaderboard publish --space me/board
 """
 
 
@@ -21,7 +24,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "leaderboard", "Static pages from run folders.", _help, EXAMPLES)
     parser.set_defaults(parser=parser)
-    kinds = parser.add_subparsers(metavar="build")
+    kinds = parser.add_subparsers(metavar="build|serve|publish")
     build = options.add_verb(kinds, "build", "Build the pages of a board.", main, EXAMPLES)
     build.add_argument("board", nargs="?", default="main", metavar="BOARD", help="name or folder (default: main)")
     options.add_runs(build)
@@ -29,6 +32,16 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     build.add_argument("--audits", default="audits", metavar="DIR", help="folder of judges' audits (default: audits)")
     options.add_task_dir(build)
     options.add_json(build)
+    serve = options.add_verb(kinds, "serve", "Show the pages on this machine alone.", _serve, EXAMPLES)
+    serve.add_argument("--site", default="site", metavar="DIR", help="folder of the pages (default: site)")
+    serve.add_argument("--port", type=int, default=8000, metavar="N", help="port on 127.0.0.1 (default: 8000)")
+    publish = options.add_verb(kinds, "publish", "Put the pages where others can see them.", _publish, EXAMPLES)
+    publish.add_argument("--site", default="site", metavar="DIR", help="folder of the pages (default: site)")
+    where = publish.add_mutually_exclusive_group(required=True)
+    where.add_argument("--folder", metavar="DIR", help="copy them into a folder")
+    where.add_argument("--branch", metavar="REMOTE", help="push them to a branch of a git repository (GitHub Pages)")
+    where.add_argument("--space", metavar="OWNER/NAME", help="upload them as a static Space of the Hugging Face hub")
+    publish.add_argument("--branch-name", default="gh-pages", metavar="NAME", help="the branch (default: gh-pages)")
 
 
 def _help(args: Namespace) -> int:
@@ -47,4 +60,44 @@ def main(args: Namespace) -> int:
         say_json({"page": str(page)})
     else:
         say(f"page: {page.resolve()}")
+    return 0
+
+
+def _publish(args: Namespace) -> int:
+    from r2d_bench.cli.plain import say
+    from r2d_bench.documents import read_json
+    from r2d_bench.leaderboard import publish
+    from r2d_bench.leaderboard.build import MARKER
+
+    site = Path(args.site)
+    publish.check_site(site)
+    if args.folder:
+        say(f"published: {publish.to_folder(site, Path(args.folder)).resolve()}")
+    elif args.branch:
+        commit = publish.to_branch(site, args.branch, args.branch_name)
+        say(f"published: {args.branch}, branch {args.branch_name}, commit {commit[:12]}")
+    else:
+        title = read_json(site / MARKER)["board"]["title"]
+        say(f"published: {publish.to_space(site, args.space, title)}")
+    return 0
+
+
+def _serve(args: Namespace) -> int:
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    from r2d_bench.cli.plain import say
+    from r2d_bench.errors import UserError
+    from r2d_bench.leaderboard.publish import check_site
+
+    site = Path(args.site)
+    check_site(site)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler)
+    except OSError as error:
+        raise UserError(f"--port {args.port}: cannot be used ({error.strerror}); choose another") from None
+    say(f"http://127.0.0.1:{server.server_port}/ (stop with Ctrl-C)")
+    with server:
+        server.serve_forever()
     return 0
