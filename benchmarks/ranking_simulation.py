@@ -92,21 +92,22 @@ def planted(seed: int, items: int) -> tuple[bool, bool, bool, float]:
     return board.order == true_order, upside_down, held, float(board.better.sum() / len(board.pairs))
 
 
-def measure(boards: int, items: int, seed: int, jobs: int) -> dict[str, object]:
-    seeds = range(seed, seed + boards)
+def measure(args: argparse.Namespace) -> dict[str, object]:
+    seeds, items = range(args.seed, args.seed + args.boards), repeat(args.items)
     start = time.perf_counter()
-    with ProcessPoolExecutor(jobs) as pool:
-        alone = np.array(list(pool.map(equal, seeds, repeat(items), chunksize=4)))
-        together = np.array(list(pool.map(equal_in_clusters, seeds, repeat(items), chunksize=4)))
-        apart = np.array(list(pool.map(planted, seeds, repeat(items), chunksize=4)), dtype=float)
+    with ProcessPoolExecutor(args.jobs) as pool:
+        alone = np.array(list(pool.map(equal, seeds, items, chunksize=4)))
+        together = np.array(list(pool.map(equal_in_clusters, seeds, items, chunksize=4)))
+        apart = np.array(list(pool.map(planted, seeds, repeat(args.planted_items), chunksize=4)), dtype=float)
     return {
-        "boards": boards,
-        "items": items,
-        "seed": seed,
+        "boards": args.boards,
+        "items": args.items,
+        "seed": args.seed,
         "equal": {"tied": float(alone[:, 0].mean()), "family_wise_error": float(alone[:, 1].mean())},
         "equal_in_clusters": {"tied": float(together[:, 0].mean()), "family_wise_error": float(together[:, 1].mean())},
         "planted": {
             "accuracies": list(PLANTED),
+            "items": args.planted_items,
             "ordered_rightly": float(apart[:, 0].mean()),
             "worse_model_wins": float(apart[:, 1].mean()),
             "ranks_hold": float(apart[:, 2].mean()),
@@ -122,12 +123,13 @@ def measure(boards: int, items: int, seed: int, jobs: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", type=int, default=300)
-    parser.add_argument("--items", type=int, default=300)
+    parser.add_argument("--items", type=int, default=300, help="of a board of equal models")
+    parser.add_argument("--planted-items", type=int, default=1000, help="of a board with planted differences")
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
-    found = measure(args.boards, args.items, args.seed, args.jobs)
+    found = measure(args)
     for name in ("equal", "equal_in_clusters"):
         row = found[name]
         print(
@@ -136,8 +138,9 @@ def main() -> None:
         )
     row = found["planted"]
     print(
-        f"planted: ordered rightly in {row['ordered_rightly']:.1%}, a worse model wins in "
-        f"{row['worse_model_wins']:.1%}, all rank intervals hold in {row['ranks_hold']:.1%}, {row['pairs_found']:.1%} of the pairs are found"
+        f"planted, {args.planted_items} items: ordered rightly in {row['ordered_rightly']:.1%}, a worse model wins in "
+        f"{row['worse_model_wins']:.1%}, all rank intervals hold in {row['ranks_hold']:.1%}, "
+        f"{row['pairs_found']:.1%} of the pairs are found"
     )
     print(f"{found['s']} s")
     if args.out:

@@ -153,7 +153,7 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     board = load_board(job.board)
     _check_folders(job)
     planned = plan(job, reporter)
-    judges = _judges(job, planned)
+    judges = plan_judges(job, planned)
     options = ScoreOptions(bertscore=job.bertscore or board.bertscore, paper=job.paper, seed=job.seed)
     scorers, report = Scorers(), Report()
     budget = Budget(job.max_requests, job.max_cost)
@@ -170,11 +170,12 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     report.judged = _judge(planned, judges, budget, reporter)
     if job.site is not None:
         folders = dict.fromkeys([*_task_dirs(job), *(run.task.folder for run in planned)])
-        report.page = build(_with_tasks(board, planned), Path(job.runs), Path(job.site), list(folders))
+        shown = _with_tasks(board, planned)
+        report.page = build(shown, Path(job.runs), Path(job.site), list(folders), Path(job.audits))
     return report
 
 
-def _judges(job: Job, planned: Sequence[PlannedRun]) -> dict[str, list[Judge]]:
+def plan_judges(job: Job, planned: Sequence[PlannedRun]) -> dict[str, list[Judge]]:
     """Return the judges of each task, checked before anything is asked.
 
     Raises:

@@ -104,6 +104,7 @@ class Job(_Part):
         probes: probes that are asked too; `all` stands for all of the protocol's.
         judges: who judges the rationales, by which rubric.
         judge_dirs: further folders with rubrics.
+        audits: folder of the judges' audits.
         max_requests, max_cost: stop cleanly when so many requests were sent, or US dollars spent.
     """
 
@@ -130,6 +131,7 @@ class Job(_Part):
     probes: tuple[str, ...] = ()
     judges: tuple[JudgeJob, ...] = ()
     judge_dirs: tuple[str, ...] = ()
+    audits: str = "audits"
     max_requests: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)
 

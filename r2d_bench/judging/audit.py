@@ -254,16 +254,18 @@ def run_audit(
         seconds = round(time.monotonic() - started, 3)
         store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
         verdicts = planned.questions.verdicts(asker.responses)
-        store.write_audit(
-            {
-                **document(planned.setup, planned.asked, verdicts, seed=planned.options.seed, own_family=own_family),
-                "task": {"name": planned.task.spec.full_name, "digest": planned.task.digest()},
-                "options": {"sample": planned.options.sample, "seed": planned.options.seed},
-                "finished": now(),
-                "versions": versions(),
-                "spent": _spent(store),
-            }
-        )
+        if asker.responses:  # without any reply the judge is not audited, and no page may say so
+            whole = document(planned.setup, planned.asked, verdicts, seed=planned.options.seed, own_family=own_family)
+            store.write_audit(
+                {
+                    **whole,
+                    "task": {"name": planned.task.spec.full_name, "digest": planned.task.digest()},
+                    "options": {"sample": planned.options.sample, "seed": planned.options.seed},
+                    "finished": now(),
+                    "versions": versions(),
+                    "spent": _spent(store),
+                }
+            )
     waiting = sum(verdict.unscored == WAITING for verdict in verdicts.values())
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 

@@ -10,7 +10,7 @@ from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.examples import example_shards
 from r2d_bench.leaderboard.exports import leaderboard_csv
-from r2d_bench.leaderboard.results import collect
+from r2d_bench.leaderboard.results import AUDITS, collect
 from r2d_bench.leaderboard.site import assets, pages
 from r2d_bench.runs.store import RunStore
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MARKER = "downloads/results.json"  # tells a site of ours from any other folder
 
 
-def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = ()) -> Path:
+def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = (), audits: Path = AUDITS) -> Path:
     """Build the site of a board; the same run folders give the same bytes.
 
     The site is written beside `out` and then put in its place, so that nobody ever sees half of it.
@@ -34,6 +34,7 @@ def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = ()) -
         runs: the folder that holds the run folders.
         out: the folder of the site; an older site there is replaced.
         task_dirs: further folders to look for tasks in.
+        audits: the folder that holds the audits of judges.
 
     Returns:
         The path of `index.html`.
@@ -43,7 +44,7 @@ def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = ()) -
     """
     check_out(out)
     out = out.resolve()
-    results = collect(board, runs, task_dirs)
+    results = collect(board, runs, task_dirs, audits)
     fresh, old = (out.with_name(f".{out.name}.{kind}.{secrets.token_hex(4)}") for kind in ("new", "old"))
     try:
         for name, text in _files(results, runs):

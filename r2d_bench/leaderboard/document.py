@@ -5,58 +5,25 @@ Additions keep `SCHEMA`; a change of meaning, or of a key's place, raises it.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from r2d_bench.leaderboard.board import Board
+from r2d_bench.leaderboard.judge_document import JudgeCard, JudgedTable, Judgment, Jury
+from r2d_bench.leaderboard.parts import Figure, Frozen, MetricInfo, ModelInfo, Stamp
 from r2d_bench.models.cards import ModelCard
 from r2d_bench.records import Json
 
 SCHEMA = 1
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MetricInfo(_Part):
-    """The meaning of one figure; see `metrics.base.Metric`."""
-
-    name: str
-    title: str
-    about: str
-    direction: str
-    low: float | None
-    high: float | None
-    percent: bool
-    decimals: int
-    preset: str
-    help: str
-
-
-class Figure(_Part):
-    """An `Estimate` with every key present; without a value, `reason` says why."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    unscored: int = 0
-    method: str | None = None
-    level: float = 0.95
-    reason: str | None = None
-    warnings: tuple[str, ...] = ()
-
-
-class LabelInfo(_Part):
+class LabelInfo(Frozen):
     """A label and what it means."""
 
     value: str
     title: str
 
 
-class ChallengeInfo(_Part):
+class ChallengeInfo(Frozen):
     """A challenge set that a task declares."""
 
     name: str
@@ -65,7 +32,7 @@ class ChallengeInfo(_Part):
     split: str
 
 
-class ChallengeFigures(_Part):
+class ChallengeFigures(Frozen):
     """A challenge set that was asked: its rows, how many were answered, and its own figures."""
 
     title: str
@@ -75,7 +42,7 @@ class ChallengeFigures(_Part):
     metrics: dict[str, Figure]
 
 
-class Part(_Part):
+class Part(Frozen):
     """The items of one value of a slice. `n` and `unscored` are None where so few items are withheld."""
 
     value: str
@@ -92,14 +59,14 @@ class Gap(Figure):
     worst: str | None
 
 
-class Slice(_Part):
+class Slice(Frozen):
     """One slice of the items: its parts, and the gap between them."""
 
     values: tuple[Part, ...]
     gap: Gap
 
 
-class Card(_Part):
+class Card(Frozen):
     """What a reader must know of a task.
 
     `mix` (label → share of real calls) and `cost` (a row for each gold label, a column for each that is said) are empty
@@ -123,18 +90,7 @@ class Card(_Part):
     challenges: tuple[ChallengeInfo, ...]
 
 
-class ModelInfo(_Part):
-    """Who answered; see `models.base.Identity`."""
-
-    kind: str
-    name: str
-    title: str
-    digest: str | None
-    params: dict[str, Json]
-    row: Literal["model", "human"]
-
-
-class ProtocolInfo(_Part):
+class ProtocolInfo(Frozen):
     """How label and rationale were elicited. `stages` is None where the prompts are withheld."""
 
     full_name: str
@@ -146,17 +102,7 @@ class ProtocolInfo(_Part):
     stages: tuple[dict[str, Json], ...] | None
 
 
-class Stamp(_Part):
-    """Which part of the split was scored; `digest` of the ids is None where ids are private."""
-
-    how: str
-    n: int
-    of: int
-    partial: bool
-    digest: str | None
-
-
-class Sittings(_Part):
+class Sittings(Frozen):
     """When and with which versions the model was asked.
 
     `last` is a date (UTC), `seconds` the sum of all sittings, `card` what the newest one knows of the model.
@@ -172,7 +118,7 @@ class Sittings(_Part):
     cost: float
 
 
-class Scoring(_Part):
+class Scoring(Frozen):
     """With what the run was scored."""
 
     parser: str
@@ -180,7 +126,7 @@ class Scoring(_Part):
     versions: dict[str, str]
 
 
-class Training(_Part):
+class Training(Frozen):
     """What a checkpoint was trained on and how, as its lineage tells; see `training.lineage`.
 
     Attributes:
@@ -204,7 +150,7 @@ class Training(_Part):
     loud: tuple[str, ...]
 
 
-class Spread(_Part):
+class Spread(Frozen):
     """A figure over seeds: mean and sample standard deviation; without a mean, `reason` says why."""
 
     mean: float | None
@@ -213,7 +159,7 @@ class Spread(_Part):
     reason: str | None = None
 
 
-class SeedGroup(_Part):
+class SeedGroup(Frozen):
     """Rows that differ in their seed alone.
 
     Attributes:
@@ -230,10 +176,11 @@ class SeedGroup(_Part):
     signatures: dict[str, str]
 
 
-class ExampleCounts(_Part):
+class ExampleCounts(Frozen):
     """The published examples of a run: how many in all, in how many shards, and how many of each outcome.
 
-    `wrong` includes `unparsed`; an item without an answer or without a gold label is `unscored`.
+    `wrong` includes `unparsed`; an item without an answer or without a gold label is `unscored`. `poor` are those that
+    a judge gave a mean of at most a quarter up its scale (2 of 1 to 5); None where nothing was judged.
     """
 
     n: int
@@ -242,13 +189,15 @@ class ExampleCounts(_Part):
     wrong: int
     unparsed: int
     unscored: int
+    poor: int | None = None
 
 
-class Row(_Part):
+class Row(Frozen):
     """One run. The last group of keys is None where the task publishes aggregates only.
 
     `rationale_style` is the style of the gold rationales that were compared with, where the task declares several;
-    `training` is None where the model does not tell what it was trained on.
+    `training` is None where the model does not tell what it was trained on; `judgments` and `juries` are what judges
+    said of its rationales.
     """
 
     run: str
@@ -274,6 +223,8 @@ class Row(_Part):
     sittings: Sittings
     scoring: Scoring
     training: Training | None = None
+    judgments: tuple[Judgment, ...] = ()
+    juries: tuple[Jury, ...] = ()
 
     confusion: dict[str, Json] | None
     per_class: tuple[dict[str, Json], ...] | None
@@ -282,14 +233,15 @@ class Row(_Part):
     examples: ExampleCounts | None
 
 
-class Column(_Part):
+class Column(Frozen):
     """A column of a table.
 
     Attributes:
         metric: the metric.
         signature: the one signature that its figures carry, where they carry one.
         split: the table has several columns of this metric, one per signature.
-        best: runs with the best figure, among models that answered the whole split.
+        best: in the primary metric the models that cannot be told from the best one; elsewhere those with the best
+            figure as shown. Among models that answered the whole split.
     """
 
     metric: str
@@ -298,10 +250,67 @@ class Column(_Part):
     best: tuple[str, ...]
 
 
-class Table(_Part):
-    """All runs on the same rows of one task@version. Rows are sorted by the primary metric and have no rank.
+class ToLeader(Frozen):
+    """A side's difference to the leader, side minus leader, with its interval; `corrected` is p after Holm."""
 
-    Rows of a group of `seeds` stand together, at the place of their mean.
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    corrected: float | None
+
+
+class Standing(Frozen):
+    """Where a row stands, or the rows of a group of seeds by their mean.
+
+    Attributes:
+        runs: one, or those of the group.
+        rank: the lowest and the highest rank that it may have; 1 is best.
+        group: its tie group, 0 is the top: who is not significantly worse than the first of the group.
+        tied: it shares its group with others.
+        leads: it has the best figure on the items compared.
+        best: in which share of the resamples it is the best.
+        to_leader: None for the leader itself.
+    """
+
+    runs: tuple[str, ...]
+    rank: tuple[int, int] | None
+    group: int | None
+    tied: bool
+    leads: bool
+    best: float | None
+    to_leader: ToLeader | None
+
+
+class Ranking(Frozen):
+    """What paired tests say of the order of a table's rows in its primary metric.
+
+    Rows that answered the whole split take part; those that were trained or chosen on these very rows do not.
+
+    Attributes:
+        metric: the metric.
+        items: items compared; `clusters` of them, None where they are independent.
+        pairs: tests that were made, all pairs; p is corrected for them (Holm).
+        level: coverage of the intervals.
+        standings: in the order of the rows.
+        reason: why there is no ranking, else None.
+        warning: what a reader must know of the tests.
+    """
+
+    metric: str
+    items: int = 0
+    clusters: int | None = None
+    pairs: int = 0
+    level: float = 0.95
+    standings: tuple[Standing, ...] = ()
+    reason: str | None = None
+    warning: str | None = None
+
+
+class Table(Frozen):
+    """All runs on the same rows of one task@version. Rows are sorted by the primary metric; the order is no ranking.
+
+    Rows of a group of `seeds` stand together, at the place of their mean. `ranking` says which ranks are possible.
     """
 
     id: str
@@ -317,22 +326,25 @@ class Table(_Part):
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     seeds: tuple[SeedGroup, ...] = ()
+    ranking: Ranking
+    judged: tuple[JudgedTable, ...] = ()
 
 
-class Skipped(_Part):
+class Skipped(Frozen):
     """A run folder that is in no table, and why."""
 
     run: str
     reason: str
 
 
-class Results(_Part):
+class Results(Frozen):
     """The whole document."""
 
     schema_version: int = Field(default=SCHEMA, serialization_alias="schema")
     board: Board
     metrics: tuple[MetricInfo, ...]
     tables: tuple[Table, ...]
+    judges: tuple[JudgeCard, ...] = ()
     skipped: tuple[Skipped, ...]
 
     def as_json(self) -> dict[str, Json]:

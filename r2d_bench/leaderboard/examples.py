@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
+from r2d_bench.judging.meaning import FLAG, SCORE, judge_metrics
+from r2d_bench.judging.score import mean_of
+from r2d_bench.judging.store import find_judgments
 from r2d_bench.leaderboard.document import ExampleCounts
+from r2d_bench.leaderboard.judged import title_of
 from r2d_bench.metrics.display import heading, shown
 from r2d_bench.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from r2d_bench.judging.rubric import Rubric
+    from r2d_bench.judging.verdict import Verdict
     from r2d_bench.records import Json
     from r2d_bench.runs.store import RunStore
 
@@ -21,13 +28,14 @@ SHARD_ROWS = 250
 
 
 def count_examples(store: RunStore) -> ExampleCounts:
-    """Return how many examples the run has, by outcome.
+    """Return how many examples the run has, by outcome and by what judges said.
 
     Raises:
         UserError: the run has no `examples.parquet`.
     """
     rows = _table(store)
     states = Counter(_state(row) for row in rows)
+    judges = _judges(store)
     return ExampleCounts(
         n=len(rows),
         shards=-(-len(rows) // SHARD_ROWS),
@@ -35,6 +43,7 @@ def count_examples(store: RunStore) -> ExampleCounts:
         wrong=states["wrong"] + states["unparsed"],
         unparsed=states["unparsed"],
         unscored=states["unscored"],
+        poor=sum(any(judge.poor(row["id"]) for judge in judges) for row in rows) if judges else None,
     )
 
 
@@ -44,9 +53,9 @@ def example_shards(store: RunStore) -> Iterator[tuple[str, str]]:
     Classic scripts, because `fetch` fails on pages that are opened from disk.
     """
     rows = _table(store)
-    outputs = _outputs(store)
+    outputs, judges = _outputs(store), _judges(store)
     for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
-        part = [_example(row, outputs[row["id"]]) for row in rows[start : start + SHARD_ROWS]]
+        part = [_example(row, outputs[row["id"]], judges) for row in rows[start : start + SHARD_ROWS]]
         name = f"{number:03d}"
         yield f"{name}.js", f"R2D.shard({script_json(f'{store.name}/{name}')}, {script_json(part)});\n"
 
@@ -93,7 +102,55 @@ def _outputs(store: RunStore) -> dict[str, list[dict[str, Json]]]:
     return defaultdict(list, ordered)
 
 
-def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]]) -> dict[str, Json]:
+@dataclass(frozen=True)
+class _Judge:
+    """What one judge said of each example, the verdict that counts."""
+
+    title: str
+    rubric: Rubric
+    verdicts: Mapping[str, Verdict]
+
+    def poor(self, ident: str) -> bool:
+        """Tell whether the mean of the criteria lies a quarter up the scale or lower (2 of 1 to 5)."""
+        verdict = self.verdicts.get(ident)
+        if verdict is None or verdict.unscored is not None:
+            return False
+        scale = self.rubric.scale
+        return mean_of(verdict) <= scale.low + 0.25 * (scale.high - scale.low)
+
+    def said(self, ident: str) -> dict[str, Json] | None:
+        """Return the verdict on an example for its page; None where it was not judged."""
+        verdict = self.verdicts.get(ident)
+        if verdict is None:
+            return None
+        known = judge_metrics(self.rubric)
+        scores = {SCORE + name: score for name, score in verdict.scores.items()}
+        return {
+            "title": self.title,
+            "unscored": ": ".join(filter(None, (verdict.unscored, verdict.detail))) if verdict.unscored else None,
+            "by_rule": verdict.source == "rule",
+            "explanation": verdict.explanation,
+            "scores": [[known[name].title, _score(score)] for name, score in scores.items()],
+            "flags": [known[FLAG + name].title for name, raised in verdict.flags.items() if raised],
+            "suspects": list(verdict.suspects),
+        }
+
+
+def _score(score: float | None) -> str:
+    return "cannot assess" if score is None else f"{score:.2f}".removesuffix(".00")
+
+
+def _judges(store: RunStore) -> list[_Judge]:
+    found = []
+    for judging in find_judgments(store.folder):
+        setup = judging.setup()
+        if setup.rubric.spec.mode == "pointwise":
+            counting = {verdict.example_id: verdict for verdict in judging.verdicts() if verdict.repeat == 1}
+            found.append(_Judge(title_of(setup), setup.rubric.spec, counting))
+    return found
+
+
+def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]], judges: Sequence[_Judge]) -> dict[str, Json]:
     values = {name: row.get(f"metric.{name}") for name in METRICS}
     return {
         "id": row["id"],
@@ -108,5 +165,7 @@ def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]]) -> dict[s
         "rationale_status": row["rationale_status"],
         "cut": [what for what in ("input", "output") if row[f"{what}_cut"]],
         "unscored": row["unscored"],
+        "judged": [said for judge in judges if (said := judge.said(row["id"])) is not None],
+        "poor": any(judge.poor(row["id"]) for judge in judges),
         "metrics": [[heading(name), shown(name, value)] for name, value in values.items() if value is not None],
     }

@@ -7,28 +7,30 @@ import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from r2d_bench.leaderboard.document import Results, Row, Table
+    from r2d_bench.leaderboard.parts import Figure
 
 RUN_COLUMNS = (
     "task", "split", "run", "row", "model", "protocol", "label_method", "seed", "asked", "of", "answered",
 )  # fmt: skip
 FIGURE_COLUMNS = (
-    "metric", "value", "low", "high", "level", "n", "unscored", "method", "signature", "reason", "warnings",
+    "metric", "value", "low", "high", "level", "n", "unscored", "method", "signature", "reason", "warnings", "judge",
 )  # fmt: skip
 
 Cell = str | int | float | None
 
 
 def leaderboard_csv(results: Results) -> str:
-    """Return every figure of every run."""
+    """Return every figure of every run, and what judges said of it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow((*RUN_COLUMNS, *FIGURE_COLUMNS))
     for table in results.tables:
         for row in table.rows:
-            for metric in row.metrics:
-                cells = (*_run_cells(table, row), *_figure_cells(row, metric))
-                writer.writerow([defused(cell) for cell in cells])
+            for cells in _figures(row):
+                writer.writerow([defused(cell) for cell in (*_run_cells(table, row), *cells)])
     return file.getvalue()
 
 
@@ -54,8 +56,15 @@ def _run_cells(table: Table, row: Row) -> tuple[Cell, ...]:
     )
 
 
-def _figure_cells(row: Row, metric: str) -> tuple[Cell, ...]:
-    figure = row.metrics[metric]
+def _figures(row: Row) -> Iterator[tuple[Cell, ...]]:
+    for metric, figure in row.metrics.items():
+        yield _figure_cells(metric, figure, row.signatures.get(metric), None)
+    for judgment in row.judgments:
+        for metric, figure in judgment.metrics.items():
+            yield _figure_cells(metric, figure, None, judgment.judge)
+
+
+def _figure_cells(metric: str, figure: Figure, signature: str | None, judge: str | None) -> tuple[Cell, ...]:
     return (
         metric,
         figure.value,
@@ -65,7 +74,8 @@ def _figure_cells(row: Row, metric: str) -> tuple[Cell, ...]:
         figure.n,
         figure.unscored,
         figure.method,
-        row.signatures.get(metric),
+        signature,
         figure.reason,
         "; ".join(figure.warnings),
+        judge,
     )

@@ -14,7 +14,8 @@ from r2d_bench.metrics.registry import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from r2d_bench.leaderboard.document import Figure, Row, Table
+    from r2d_bench.leaderboard.document import Row, Table
+    from r2d_bench.leaderboard.parts import Figure
     from r2d_bench.records import Json
 
 # The hub's own names of metrics, where it has one; others keep ours.

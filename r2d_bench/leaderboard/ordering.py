@@ -12,7 +12,7 @@ from r2d_bench.metrics.registry import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from r2d_bench.leaderboard.document import Row, SeedGroup
+    from r2d_bench.leaderboard.document import Ranking, Row, SeedGroup
 
 
 def sorted_rows(rows: Sequence[Row], metric: str, groups: Sequence[SeedGroup] = ()) -> list[Row]:
@@ -32,18 +32,34 @@ def sorted_rows(rows: Sequence[Row], metric: str, groups: Sequence[SeedGroup] = 
     return sorted(rows, key=key)
 
 
-def columns_of(metrics: Sequence[str], rows: Sequence[Row]) -> Iterator[Column]:
+def columns_of(metrics: Sequence[str], rows: Sequence[Row], ranking: Ranking) -> Iterator[Column]:
     """Yield the columns of a table.
 
     Figures compare only under one signature, so that a metric with several gets a column for each.
     """
+    tied = _tied_with_best(ranking, rows)
     for metric in metrics:
         signed = [row for row in rows if row.metrics[metric].value is not None]
         signatures = sorted({row.signatures.get(metric) for row in signed}, key=lambda text: text or "")
         for signature in signatures or [None]:
             mine = [row for row in signed if row.signatures.get(metric) == signature]
-            best = _best(metric, mine)
+            best = tied if tied and metric == ranking.metric else _best(metric, mine)
             yield Column(metric=metric, signature=signature, split=len(signatures) > 1, best=best)
+
+
+def may_rank(row: Row) -> bool:
+    """Tell whether a row takes part in the tests: it answered the whole split, and has not learnt these very rows."""
+    return row.complete and not (row.training and row.training.loud)
+
+
+def _tied_with_best(ranking: Ranking, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the models of the first tie group that has one; people are a yardstick rather than a competitor."""
+    models = {row.run for row in rows if row.model.row == "model"}
+    for number in sorted({one.group for one in ranking.standings if one.group is not None}):
+        group = [run for one in ranking.standings if one.group == number for run in one.runs if run in models]
+        if group:
+            return tuple(row.run for row in rows if row.run in group)
+    return ()
 
 
 def _best(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -53,8 +69,7 @@ def _best(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
     rows is none either. With fewer than two to compare there is no best.
     """
     direction = METRICS[metric].direction
-    fair = [row for row in rows if row.training is None or not row.training.loud]
-    taking_part = [row for row in fair if row.complete and row.model.row == "model"]
+    taking_part = [row for row in rows if may_rank(row) and row.model.row == "model"]
     if direction is Direction.NONE or len(taking_part) < 2:
         return ()
     values = {row.run: value for row in taking_part if (value := row.metrics[metric].value) is not None}

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from r2d_bench.errors import UserError
-from r2d_bench.leaderboard.document import Figure, Gap
+from r2d_bench.judging.meaning import FLAG
+from r2d_bench.judging.rubric import load_rubric
+from r2d_bench.leaderboard.document import Gap
+from r2d_bench.leaderboard.parts import Figure
+from r2d_bench.metrics import joint
 from r2d_bench.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from r2d_bench.leaderboard.document import ChallengeFigures, Row, Slice
+    from r2d_bench.leaderboard.judge_document import JudgeCard, Judgment, Jury, PairAgreement
     from r2d_bench.protocols.spec import Protocol
     from r2d_bench.tasks.spec import TaskSpec
 
@@ -81,6 +86,8 @@ def aggregates_only(row: Row, protocol: Protocol) -> Row:
             "selection": row.selection.model_copy(update={"digest": None}),
             "metrics": {name: _uncounted(figure) for name, figure in row.metrics.items()},
             "challenges": {name: _uncounted_set(one) for name, one in row.challenges.items()},
+            "judgments": tuple(_few_hidden(one) for one in row.judgments),
+            "juries": tuple(_jury(one) for one in row.juries),
             "slices": {name: _without_small_parts(one) for name, one in row.slices.items()},
             "confusion": None,
             "per_class": None,
@@ -130,6 +137,84 @@ def _without_small_parts(one: Slice) -> Slice:
     if hidden & {gap.best, gap.worst}:
         gap = Gap(value=None, reason=WITHHELD, best=None, worst=None)
     return one.model_copy(update={"values": tuple(values), "gap": gap})
+
+
+# Judges
+
+
+def without_own_words(card: JudgeCard) -> JudgeCard:
+    """Return a judge's card without the words of a rubric that is not built in: they may quote examples."""
+    try:
+        built_in = load_rubric(card.rubric.name)
+    except UserError:
+        built_in = None
+    if built_in is not None and built_in.digest == card.rubric.digest:
+        return card
+    bare = {"question": "", "anchors": {}}
+    rubric = card.rubric.model_copy(
+        update={
+            "title": "",
+            "description": "",
+            "criteria": tuple(one | bare for one in card.rubric.criteria),
+            "flags": tuple(one | {"question": ""} for one in card.rubric.flags),
+            "system": None,
+            "prompt": None,
+        }
+    )
+    metrics = tuple(metric.model_copy(update={"help": ""}) for metric in card.metrics)
+    return card.model_copy(update={"rubric": rubric, "metrics": metrics})
+
+
+def _few_hidden(one: Judgment) -> Judgment:
+    """Return what a judge said without small cells, and without counts of reasons."""
+    noise = one.noise if one.noise is not None and one.noise.examples >= SMALL else None
+    return one.model_copy(
+        update={
+            "selection": one.selection.model_copy(update={"digest": None}),
+            "metrics": _without_small(one.metrics),
+            "calibrated": _without_small(one.calibrated),
+            "joint": one.joint.model_copy(update={"counts": None}),
+            "counts": None,
+            "noise": noise,
+        }
+    )
+
+
+def _jury(one: Jury) -> Jury:
+    return one.model_copy(
+        update={
+            "selection": one.selection.model_copy(update={"digest": None}),
+            "metrics": _without_small(one.metrics),
+            "joint": one.joint.model_copy(update={"counts": None}),
+            "alpha": _without_small(one.alpha),
+            "kappa": tuple(_pair(pair) for pair in one.kappa),
+        }
+    )
+
+
+def _pair(pair: PairAgreement) -> PairAgreement:
+    return pair.model_copy(update={"criteria": _without_small(pair.criteria)})
+
+
+def _without_small(figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    """Return figures of a judge without those over fewer than ten items.
+
+    A flag that fewer than ten items have, or lack, is withheld as well, and so are all four cells of label and
+    rationale where one of them is so small: a single one would be the difference between the others and the whole.
+    """
+    small = {name for name, figure in figures.items() if 0 < figure.n < SMALL}
+    small |= {name for name, figure in figures.items() if name.startswith(FLAG) and _small_cell(figure, both=True)}
+    cells = [metric.name for metric in joint.METRICS if metric.name in figures]
+    if any(_small_cell(figures[name], both=False) for name in cells):
+        small |= set(cells)
+    nothing = Figure(value=None, reason=WITHHELD)
+    return {name: nothing if name in small else _uncounted(figure) for name, figure in figures.items()}
+
+
+def _small_cell(figure: Figure, *, both: bool) -> bool:
+    """Tell whether a share stands for fewer than ten items, but for some; `both`: or its complement does."""
+    hits = round((figure.value or 0.0) * figure.n)
+    return 0 < hits < SMALL or (both and 0 < figure.n - hits < SMALL)
 
 
 def _uncounted(figure: AnyFigure) -> AnyFigure:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench import content
+from r2d_bench.comparison.sides import Kin
 from r2d_bench.documents import load, slug
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard import privacy
@@ -13,10 +15,7 @@ from r2d_bench.leaderboard.document import (
     Card,
     ChallengeFigures,
     ChallengeInfo,
-    Figure,
     LabelInfo,
-    MetricInfo,
-    ModelInfo,
     ProtocolInfo,
     Results,
     Row,
@@ -24,12 +23,14 @@ from r2d_bench.leaderboard.document import (
     Sittings,
     Skipped,
     Slice,
-    Stamp,
     Table,
     Training,
 )
 from r2d_bench.leaderboard.examples import count_examples
+from r2d_bench.leaderboard.judged import judged_tables, read_judged
 from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
+from r2d_bench.leaderboard.parts import Figure, MetricInfo, ModelInfo, Stamp
+from r2d_bench.leaderboard.ranks import ranking_of
 from r2d_bench.leaderboard.seeds import but_for_the_seed, gathered
 from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.base import Identity
@@ -40,14 +41,17 @@ from r2d_bench.tasks.spec import TaskSpec
 from r2d_bench.training.lineage import from_json, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from r2d_bench.leaderboard.board import Board
+    from r2d_bench.leaderboard.judge_document import JudgeCard
+    from r2d_bench.leaderboard.judged import JudgedRun
     from r2d_bench.leaderboard.privacy import Decision
     from r2d_bench.records import Json
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.runs.store import RunStore
+
+AUDITS = Path("audits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,17 @@ class _Run:
     scores: dict[str, Json]
     spec: TaskSpec
     decision: Decision
+    judged: JudgedRun
+
+    @property
+    def training(self) -> Training | None:
+        """What its checkpoint tells of itself."""
+        return _training(self.store.name, self.manifest, self.setup)
+
+    @property
+    def alike(self) -> str:
+        """Digest of all that it is, apart from its seed."""
+        return _alike(self.setup, self.training, self.scores)
 
     @property
     def table(self) -> tuple[str, str, str]:
@@ -91,13 +106,14 @@ class _Tasks:
         return sorted(self._by_name[name], key=lambda spec: spec.full_name != full_name)
 
 
-def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = ()) -> Results:
+def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = (), audits: Path = AUDITS) -> Results:
     """Return everything that the pages of a board show.
 
     Args:
         board: the board.
         runs: the folder that holds the run folders.
         task_dirs: further folders to look for tasks in.
+        audits: the folder that holds the audits of judges.
 
     Raises:
         UserError: no run folder, or a broken `task.yaml`.
@@ -110,20 +126,36 @@ def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = ()) -> Results
     skipped: list[Skipped] = []
     for store in stores:
         try:
-            taken.append(_read(store, board, tasks))
+            taken.append(_read(store, board, tasks, audits))
         except UserError as error:
             # Paths of this machine do not belong on a page.
             reason = str(error).replace(f"{store.folder}/", "").replace(str(store.folder), store.name)
             skipped.append(Skipped(run=store.name, reason=reason))
+    skipped += [Skipped(run=run.store.name, reason=reason) for run in taken for reason in run.judged.skipped]
+    tables = tuple(_tables(board, taken, task_dirs))
     return Results(
         board=board,
         metrics=tuple(MetricInfo(**asdict(metric)) for metric in METRICS.values()),
-        tables=tuple(_tables(board, taken)),
+        tables=tables,
+        judges=tuple(_judges(taken, {row.run for table in tables if not table.texts for row in table.rows})),
         skipped=tuple(skipped),
     )
 
 
-def _read(store: RunStore, board: Board, tasks: _Tasks) -> _Run:
+def _judges(runs: Sequence[_Run], hidden: Collection[str]) -> Iterable[JudgeCard]:
+    """Yield the cards of all judges, by name; `hidden` are the runs of tables that publish no texts."""
+    cards: dict[str, JudgeCard] = {}
+    private: set[str] = set()
+    for run in runs:
+        for card in run.judged.cards:
+            cards[card.id] = card
+            if run.store.name in hidden:
+                private.add(card.id)
+    for ident in sorted(cards):
+        yield privacy.without_own_words(cards[ident]) if ident in private else cards[ident]
+
+
+def _read(store: RunStore, board: Board, tasks: _Tasks, audits: Path) -> _Run:
     """Read one run folder.
 
     Raises:
@@ -148,10 +180,10 @@ def _read(store: RunStore, board: Board, tasks: _Tasks) -> _Run:
     )
     if decision.texts and not (store.folder / "examples.parquet").is_file():
         raise UserError("has scores.json but no examples.parquet: score the run again")
-    return _Run(store, setup, manifest, scores, spec, decision)
+    return _Run(store, setup, manifest, scores, spec, decision, read_judged(store, audits))
 
 
-def _tables(board: Board, runs: Sequence[_Run]) -> Iterable[Table]:
+def _tables(board: Board, runs: Sequence[_Run], task_dirs: Sequence[Path]) -> Iterable[Table]:
     """Yield the tables in the board's order of tasks, the newest version in front."""
     grouped: dict[tuple[str, str, str], list[_Run]] = {}
     for run in runs:
@@ -164,18 +196,20 @@ def _tables(board: Board, runs: Sequence[_Run]) -> Iterable[Table]:
 
     for key in sorted(grouped, key=place):
         alike = sum(other[0] == key[0] for other in grouped)
-        yield _table(board, grouped[key], "-".join(key) if alike > 1 else key[0])
+        yield _table(board, grouped[key], "-".join(key) if alike > 1 else key[0], task_dirs)
 
 
-def _table(board: Board, runs: Sequence[_Run], name: str) -> Table:
+def _table(board: Board, runs: Sequence[_Run], name: str, task_dirs: Sequence[Path]) -> Table:
     # One run that must not show texts keeps those of all others off the page: they share their items.
     decision = min((run.decision for run in runs), key=lambda d: d.texts)
     first = runs[0]
     rows = [_row(run, texts=decision.texts) for run in runs]
     primary = first.spec.metrics.primary
     metrics = dict.fromkeys((primary, *board.columns) if primary in METRICS else board.columns)
-    groups = gathered(rows, {run.store.name: _alike(run) for run in runs})
+    groups = gathered(rows, {run.store.name: run.alike for run in runs})
     ordered = sorted_rows(rows, next(iter(metrics)), groups)
+    stores = {run.store.name: run.store for run in runs}
+    ranking = ranking_of(next(iter(metrics)), ordered, groups, stores, task_dirs)
     return Table(
         id=slug(name.replace("@", "-v")),
         task=first.setup.task,
@@ -187,9 +221,11 @@ def _table(board: Board, runs: Sequence[_Run], name: str) -> Table:
         texts=decision.texts,
         decision=decision.sentence,
         primary=next(iter(metrics)),
-        columns=tuple(columns_of(list(metrics), ordered)),
+        columns=tuple(columns_of(list(metrics), ordered, ranking)),
         rows=tuple(ordered),
         seeds=groups,
+        ranking=ranking,
+        judged=tuple(judged_tables(ordered, {card.id: card for run in runs for card in run.judged.cards})),
     )
 
 
@@ -242,7 +278,9 @@ def _row(run: _Run, *, texts: bool) -> Row:
         challenges={name: ChallengeFigures.model_validate(one) for name, one in scores["challenges"].items()},
         slices={name: Slice.model_validate(one) for name, one in scores["slices"].items()},
         sittings=_sittings(run.manifest["sittings"]),
-        training=_training(run),
+        training=run.training,
+        judgments=run.judged.judgments,
+        juries=run.judged.juries,
         scoring=Scoring(parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]),
         confusion=scores.get("confusion"),
         per_class=scores.get("per_class"),
@@ -253,17 +291,31 @@ def _row(run: _Run, *, texts: bool) -> Row:
     return row if texts else privacy.aggregates_only(row, setup.protocol)
 
 
-def _alike(run: _Run) -> str:
-    return but_for_the_seed(run.setup, _training(run), run.scores["selection"]["digest"], run.scores["rationale_style"])
+def kin_of(store: RunStore) -> Kin:
+    """Return what tells that a run differs from another in its seed alone.
+
+    Raises:
+        UserError: no run folder, or it is not scored.
+    """
+    setup, scores = store.setup(), store.scores()
+    if scores is None:
+        raise UserError(f"{store.folder}: not scored yet: r2d-bench score {store.folder}")
+    training = _training(store.name, store.manifest(), setup)
+    seed = setup.seed if training is None else training.seed
+    return Kin(_alike(setup, training, scores), seed, trained=training is not None)
 
 
-def _training(run: _Run) -> Training | None:
+def _alike(setup: RunSetup, training: Training | None, scores: Mapping[str, Json]) -> str:
+    return but_for_the_seed(setup, training, scores["selection"]["digest"], scores["rationale_style"])
+
+
+def _training(name: str, manifest: Mapping[str, Json], setup: RunSetup) -> Training | None:
     """Return what the newest sitting tells of the checkpoint's lineage, and what follows for figures on these rows."""
-    told = next((s["lineage"] for s in reversed(run.manifest["sittings"]) if s.get("lineage")), None)
+    told = next((s["lineage"] for s in reversed(manifest["sittings"]) if s.get("lineage")), None)
     if told is None:
         return None
-    lineage = from_json(told, f"{run.store.name}: lineage")
-    usual, loud = marks(lineage, run.setup.task, run.setup.split, run.setup.data_digest)
+    lineage = from_json(told, f"{name}: lineage")
+    usual, loud = marks(lineage, setup.task, setup.split, setup.data_digest)
     return Training(
         method=lineage.method,
         base=lineage.base.name,

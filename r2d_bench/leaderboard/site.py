@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from r2d_bench.leaderboard.judge_pages import helpers
 from r2d_bench.leaderboard.whiskers import WIDTH, axis
 from r2d_bench.metrics.display import between, heading, shown
 from r2d_bench.metrics.registry import METRICS
@@ -16,6 +17,7 @@ from r2d_bench.metrics.registry import METRICS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from r2d_bench.metrics.base import Metric
     from r2d_bench.records import Json
 
 HERE = Path(__file__).parent
@@ -47,7 +49,8 @@ def environment() -> Environment:
     )
     env.globals |= {"WIDTH": WIDTH, "METRICS": METRICS, "Notes": Notes}
     env.globals |= {"heading": heading, "cell_of": cell_of, "axis_of": axis_of, "grouped": grouped, "side_of": side_of}
-    env.globals |= {"groups_of": groups_of, "single_seeds": single_seeds, "spread_of": spread_of}
+    env.globals |= {"rows_of": rows_of, "groups_of": groups_of, "single_seeds": single_seeds, "spread_of": spread_of}
+    env.globals |= helpers()
     env.filters |= {"shown": _shown, "between": _between, "address": _address, "whole": _whole}
     return env
 
@@ -59,11 +62,15 @@ def pages(results: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
         results: the document, as it stands in `results.json`.
     """
     env = environment()
-    yield "index.html", env.get_template("index.html").render(results=results, root="")
+    judges = {card["id"]: card for card in results["judges"]}
+    yield "index.html", env.get_template("index.html").render(results=results, judges=judges, root="")
+    judge_page = env.get_template("judge.html")
+    for ident, card in judges.items():
+        yield f"judge/{ident}.html", judge_page.render(results=results, card=card, root="../")
     run_page = env.get_template("run.html")
     for table in results["tables"]:
         for row in table["rows"]:
-            html = run_page.render(results=results, table=table, row=row, root="../")
+            html = run_page.render(results=results, judges=judges, table=table, row=row, root="../")
             yield f"run/{row['run']}.html", html
 
 
@@ -81,6 +88,11 @@ def cell_of(row: Mapping[str, Json], column: Mapping[str, Json]) -> Mapping[str,
         return figure
     blank: dict[str, Json] = dict.fromkeys(figure)
     return blank | {"n": 0, "warnings": [], "reason": "scored under another signature: see the column beside"}
+
+
+def rows_of(table: Mapping[str, Json]) -> dict[str, Mapping[str, Json]]:
+    """Return run → its row."""
+    return {row["run"]: row for row in table["rows"]}
 
 
 def groups_of(table: Mapping[str, Json]) -> dict[str, Mapping[str, Json]]:
@@ -160,9 +172,9 @@ def _address(text: str) -> str:
     return quote(text, safe="")
 
 
-def _shown(figure: Mapping[str, Json], metric: str) -> str:
+def _shown(figure: Mapping[str, Json], metric: str | Metric) -> str:
     return "–" if figure["value"] is None else shown(metric, figure["value"])
 
 
-def _between(figure: Mapping[str, Json], metric: str) -> str:
+def _between(figure: Mapping[str, Json], metric: str | Metric) -> str:
     return "" if figure["low"] is None else between(metric, figure["low"], figure["high"])

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from r2d_bench.metrics.registry import METRICS
+from r2d_bench.metrics.display import meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from r2d_bench.metrics.base import Metric
     from r2d_bench.records import Json
 
 WIDTH = 96  # of a whisker's drawing area
@@ -29,9 +30,9 @@ class Axis:
         return round(2 + min(max(share, 0.0), 1.0) * (WIDTH - 4), 1)
 
 
-def axis(metric: str, figures: Iterable[Mapping[str, Json]]) -> Axis:
+def axis(metric: str | Metric, figures: Iterable[Mapping[str, Json]]) -> Axis:
     """Return a scale that holds every figure and interval, rounded outwards to tenths of the metric's range."""
-    known = METRICS[metric]
+    known = meant(metric)
     values = [f[key] for f in figures for key in ("value", "low", "high") if f[key] is not None]
     if not values:
         return Axis(0.0, 1.0)

@@ -19,6 +19,7 @@ class ModelCard(BaseModel):
 
     Attributes:
         title: the name that a reader knows it by.
+        family: which models it is kin to (`llama`; several with commas between): a judge of the same family is marked.
         parameters: how many (a number, never parsed from a name).
         licence: of the weights.
         open_weights: whether anybody can have them.
@@ -30,6 +31,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str | None = None
+    family: str | None = None
     parameters: int | None = Field(default=None, gt=0)
     licence: str | None = None
     open_weights: bool | None = None

@@ -124,7 +124,8 @@ class Swaps:
     """Ways to swap units between two models: every one where they are few, random ones otherwise.
 
     The same swaps serve all pairs of many models: what a pair exchanges is linear in the units' statistics, so that
-    it is the difference of what each of the two gives away.
+    it is the difference of what each of the two gives away. Each p is valid alone; that they share draws makes them
+    depend on each other, which Holm's correction allows.
 
     Attributes:
         counts: units that share each row of statistics, shape (U,), whole numbers; 1 unless rows are cells.

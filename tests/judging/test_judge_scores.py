@@ -20,15 +20,14 @@ from r2d_bench.judging.repeats import noise
 from r2d_bench.judging.rubric import load_rubric
 from r2d_bench.judging.setup import JudgeSetup
 from r2d_bench.metrics.base import Direction
+from r2d_bench.models.base import Identity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from r2d_bench.judging.verdict import Verdict
 
-SETUP = JudgeSetup(
-    load_rubric("clinical_rationale"), {"kind": "mock", "name": "m", "digest": None, "params": {}, "row": "model"}, None, True
-)  # fmt: skip
+SETUP = JudgeSetup(load_rubric("clinical_rationale"), Identity("mock", "m").as_json(), endpoint=None, chat=True)
 
 
 def test_figures_worked_by_hand() -> None:
@@ -65,7 +64,9 @@ def test_figures_worked_by_hand() -> None:
     json.dumps(found, allow_nan=False)
 
 
-@pytest.mark.parametrize(("scored", "asked", "told"), [(98, 100, False), (97, 100, True), (49, 50, False), (0, 0, False)])
+@pytest.mark.parametrize(
+    ("scored", "asked", "told"), [(98, 100, False), (97, 100, True), (49, 50, False), (0, 0, False)]
+)
 def test_coverage_is_told_below_98_percent(scored: int, asked: int, told: bool) -> None:
     assert (score.coverage_sentence(scored, asked) is not None) == told
 
@@ -178,8 +179,8 @@ def test_noise_of_repeats() -> None:
 
 def test_meaning_of_figures() -> None:
     metrics = judge_metrics(RUBRIC)
-    assert metrics[MEAN].low == 1 and metrics[MEAN].high == 5 and metrics[MEAN].decimals == 2
-    assert metrics[CRITICAL].direction is Direction.LOWER and metrics[CRITICAL].percent
+    assert (metrics[MEAN].low, metrics[MEAN].high, metrics[MEAN].decimals) == (1, 5, 2)
+    assert (metrics[CRITICAL].direction, metrics[CRITICAL].percent) == (Direction.LOWER, True)
     assert [name for name in metrics if name.startswith("score.")] == [f"score.{name}" for name in CRITERIA]
     assert "unsafe advice" in metrics[CRITICAL].help
     assert adequate_from(RUBRIC) == 4

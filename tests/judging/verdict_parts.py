@@ -37,7 +37,7 @@ def columns(right: Sequence[bool], groups: Sequence[str] | None = None) -> Colum
     )
 
 
-def verdict(k: int, score: float | None | Sequence[float | None] = 4, *raised: str, repeat: int = 1) -> Verdict:
+def verdict(k: int, score: float | Sequence[float | None] | None = 4, *raised: str, repeat: int = 1) -> Verdict:
     """Return a verdict with one score for all criteria, or one for each, and some flags."""
     scores = [score] * len(CRITERIA) if score is None or isinstance(score, int | float) else list(score)
     flags = {flag.name: flag.name in raised for flag in RUBRIC.flags}

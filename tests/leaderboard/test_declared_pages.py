@@ -10,7 +10,8 @@ from boards import Quiet, board
 from full_task import KINDS, LABELS, make_full_task, row, rows
 
 from r2d_bench.leaderboard.build import build
-from r2d_bench.leaderboard.document import Figure, Gap, Part, Slice
+from r2d_bench.leaderboard.document import Gap, Part, Slice
+from r2d_bench.leaderboard.parts import Figure
 from r2d_bench.leaderboard.privacy import WITHHELD, _without_small_parts
 from r2d_bench.leaderboard.results import collect
 from r2d_bench.models.registry import make_model, parse_spec

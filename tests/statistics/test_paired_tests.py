@@ -107,7 +107,7 @@ def test_randomisation_tries_every_way_where_they_are_few():
 
 
 def test_random_swaps_come_near_every_way():
-    a, b = two_models(10, 26)
+    a, b = two_models(11, 26)
     assert 12 <= (a != b).any(axis=1).sum() <= 18
     exact = approximate_randomisation(a, b, macro_f1, trials=2**18)
     drawn = approximate_randomisation(a, b, macro_f1, trials=4000)

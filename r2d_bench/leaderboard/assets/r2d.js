@@ -36,6 +36,7 @@
 
   function fits(filter, row) {
     if (filter === "all") { return true; }
+    if (filter === "poor") { return row.poor; }
     if (filter === "wrong") { return row.state === "wrong" || row.state === "unparsed"; }
     return row.state === filter;
   }
@@ -47,6 +48,27 @@
     var part = element("div", "part");
     part.appendChild(element("h4", "", title));
     part.appendChild(text === "" ? element("p", "none", empty || "(empty)") : element("pre", "", text));
+    parent.appendChild(part);
+  }
+
+  function verdict(parent, judge) {
+    var part = element("div", "verdict");
+    part.appendChild(element("h4", "", "Judge " + judge.title));
+    if (judge.unscored) { part.appendChild(element("p", "note", "No verdict: " + judge.unscored)); }
+    if (judge.by_rule) { part.appendChild(element("p", "note", "By rule: no call was needed")); }
+    if (judge.explanation) { part.appendChild(element("pre", "", judge.explanation)); }
+    if (judge.flags.length) { part.appendChild(element("p", "care", "Flags: " + judge.flags.join(", "))); }
+    if (judge.suspects.length) {
+      part.appendChild(element("p", "note", "Looks like an attempt to move the judge: " + judge.suspects.join(", ")));
+    }
+    if (judge.scores.length) {
+      var list = element("dl", "facts values");
+      judge.scores.forEach(function (pair) {
+        list.appendChild(element("dt", "", pair[0]));
+        list.appendChild(element("dd", "", pair[1]));
+      });
+      part.appendChild(list);
+    }
     parent.appendChild(part);
   }
 
@@ -64,6 +86,7 @@
     block(rationales, "Rationale (" + row.rationale_status + ")", row.rationale);
     box.appendChild(rationales);
     if (row.cut.length) { box.appendChild(element("p", "note", "Cut to length: " + row.cut.join(", "))); }
+    row.judged.forEach(function (judge) { verdict(box, judge); });
     if (row.metrics.length) {
       var list = element("dl", "facts values");
       row.metrics.forEach(function (pair) {
