@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
-from r2d_bench.statistics.intervals import Interval, undefined
+from r2d_bench.statistics.bca import interval_of
+from r2d_bench.statistics.intervals import undefined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from r2d_bench.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]  # sums (..., D) → figure (...); NaN where undefined
@@ -63,11 +65,7 @@ class Resamples:
     def interval(self, statistic: Statistic, level: float = 0.95) -> Interval:
         """Return the BCa interval (Efron 1987) of a figure, or the percentile one where BCa is undefined.
 
-        BCa is undefined where all resamples lie on one side of the figure, where the figure with one unit
-        left out is undefined, or where it never moves. Resamples without a value are dropped, with a
-        warning if more than 1 in 20 are; there is no interval if more than half are. Where all resamples
-        give the same value (a model that is always right) low = high = that value, with a warning: the
-        width of 0 shows what resampling can see, not certainty.
+        See `bca.interval_of` for when that is, and for the warnings.
 
         Args:
             statistic: vectorised function of sums.
@@ -75,50 +73,14 @@ class Resamples:
         """
         if self.units < 2:
             return undefined("no interval: fewer than two independent units")
-        point = float(statistic(self.total))
-        drawn = statistic(self.sums)
-        kept = drawn[np.isfinite(drawn)]
-        if not np.isfinite(point) or len(kept) * 2 < len(drawn):
-            return undefined("no interval: the figure is undefined in most resamples")
-        lost = len(drawn) - len(kept)
-        warning = f"undefined in {lost} of {len(drawn)} resamples" if lost * 20 > len(drawn) else None
-        if np.ptp(kept) <= 1e-12 * max(1.0, abs(point)):
-            constant = "every resample gives the same value: the interval cannot show the uncertainty"
-            return Interval(point, point, "percentile", constant)
-        tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        bca = self._bca_tails(statistic, point, kept, tails)
-        low, high = np.quantile(kept, tails if bca is None else bca)
-        return Interval(float(low), float(high), "percentile" if bca is None else "bca", warning)
+        left_out = self._left_out(statistic)
+        return interval_of(float(statistic(self.total)), statistic(self.sums), left_out, self.counts, level)
 
-    def _bca_tails(self, statistic: Statistic, point: float, drawn: Floats, tails: Floats) -> Floats | None:
-        """Return the corrected quantile levels, or None where they are undefined."""
-        # Half of the ties count as below, as in scipy.stats.bootstrap.
-        below = (np.count_nonzero(drawn < point) + np.count_nonzero(drawn <= point)) / (2 * len(drawn))
-        if not 0 < below < 1:
-            return None
-        acceleration = self._acceleration(statistic)
-        if acceleration is None:
-            return None
-        bias = ndtri(below)
-        shifted = bias + ndtri(tails)
-        stretch = 1 - acceleration * shifted
-        if np.any(stretch <= 0):  # the correction has left the range where it is monotone
-            return None
-        return np.asarray(ndtr(bias + shifted / stretch), dtype=np.float64)
-
-    def _acceleration(self, statistic: Statistic) -> float | None:
-        """Return the skewness term of BCa from the jackknife (total minus one unit), None where undefined."""
+    def _left_out(self, statistic: Statistic) -> Floats:
+        """Return the figure with one unit left out, for each distinct unit, shape (U,)."""
         total, rows = self.total, max(1, _CHUNK // self.stats.shape[1])
         parts = [statistic(total - self.stats[i : i + rows]) for i in range(0, len(self.stats), rows)]
-        left_out = np.concatenate(parts)
-        if not np.all(np.isfinite(left_out)):
-            return None
-        influence = np.average(left_out, weights=self.counts) - left_out
-        square = float(self.counts @ influence**2)
-        scale = max(1.0, float(np.max(np.abs(left_out))))
-        if square <= (1e-14 * scale) ** 2 * self.units:  # rounding, not movement
-            return None
-        return float(self.counts @ influence**3) / float(6 * square**1.5)
+        return np.concatenate(parts)
 
 
 def resample_units(stats: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> Resamples:
