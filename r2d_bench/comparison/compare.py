@@ -118,7 +118,7 @@ def compare_runs(
         sides, members = alone(runs, kin)
         notes = ("The runs differ in their seed alone: they are compared one by one.",)
     items = items_of(runs)
-    board = _Board(items, sides, members, clusters_of(items, task), task, options)
+    board = _Board(items, sides, members, clusters_of(items), task, options)
     public = is_public(runs, task.task.spec)
     tables, left_out = _tables(board, runs)
     return Comparison(

@@ -208,24 +208,15 @@ def items_of(runs: Sequence[LoadedRun]) -> Items:
     return Items(runs, list(place), rows, gold, main)
 
 
-def clusters_of(items: Items, data: TaskData) -> NDArray[np.int64] | None:
+def clusters_of(items: Items) -> NDArray[np.int64] | None:
     """Return the cluster of each item, 0 to C-1, shape (N,); None where the task declares none.
 
-    They stand in the tables of the runs (column `group`); where they do not, the task's data are read.
-
     Raises:
-        UserError: the task's data are needed and not at hand, or an item has no group.
+        UserError: an item has no group, though others have.
     """
     groups: list[str | None] = [None] * len(items.keys)
-    if all("group" in run.columns for run in items.runs):
-        for run in range(len(items.runs)):
-            found = items.texts(run, "group")
-            groups = [mine or other for mine, other in zip(groups, found, strict=True)]
-    else:
-        if data.task.spec.fields.group is None:
-            return None
-        examples = data.examples()
-        groups = [examples[key].group if key in examples else None for key in items.keys]
+    for run in range(len(items.runs)):
+        groups = [mine or other for mine, other in zip(groups, items.texts(run, "group"), strict=True)]
     if not any(groups):
         return None
     if not all(groups):

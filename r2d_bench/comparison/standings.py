@@ -58,7 +58,7 @@ def standings(
     place = {store.name: number for number, store in enumerate(stores)}
     members = [[place[store.name] for store in side] for side in sides]
     task = TaskData(runs[0].setup, None, task_dirs)
-    found = contest(measure(metric, items, task), members, clusters_of(items, task), settings or Settings())
+    found = contest(measure(metric, items, task), members, clusters_of(items), settings or Settings())
     if found is None:
         raise NotComparable("no item was scored for all of them")
     return Standings(tuple(tuple(store.name for store in side) for side in sides), found)

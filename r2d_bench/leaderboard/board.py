@@ -10,6 +10,7 @@ from r2d_bench import content
 from r2d_bench.documents import load
 from r2d_bench.errors import UserError
 from r2d_bench.job import ModelJobs
+from r2d_bench.leaderboard.reported import ReportedRow, load_reported
 from r2d_bench.metrics.registry import lookup
 from r2d_bench.tasks.spec import BertScore
 
@@ -30,6 +31,7 @@ class Board(BaseModel):
         tasks: names of the tasks it shows, in this order; empty: every task that runs were made on.
         columns: metrics of the tables; each task's primary metric stands in front of them.
         bertscore: the encoder that all runs of the board are scored with; None leaves it to the tasks.
+        reported: what others published; stands apart from runs, and comes from `reported.yaml` beside the file.
         panel: models that `run --board` adds to one's own: baselines, zero-shot models.
     """
 
@@ -42,6 +44,7 @@ class Board(BaseModel):
     columns: tuple[str, ...] = Field(default=COLUMNS, min_length=1)
     bertscore: BertScore | None = None
     panel: ModelJobs = ()
+    reported: tuple[ReportedRow, ...] = ()
 
     @field_validator("columns")
     @classmethod
@@ -64,6 +67,8 @@ def load_board(name: str, dirs: Sequence[Path] = ()) -> Board:
         dirs: further folders to look for boards in.
 
     Raises:
-        UserError: unknown board, or a `board.yaml` that does not fit the schema.
+        UserError: unknown board, or a `board.yaml` or `reported.yaml` that does not fit its schema.
     """
-    return load(Board, content.find("leaderboards", name, dirs) / "board.yaml")
+    folder = content.find("leaderboards", name, dirs)
+    board = load(Board, folder / "board.yaml")
+    return board.model_copy(update={"reported": (*board.reported, *load_reported(folder))})

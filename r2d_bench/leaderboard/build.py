@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
+from r2d_bench.leaderboard.document import Results
 from r2d_bench.leaderboard.examples import example_shards
 from r2d_bench.leaderboard.exports import leaderboard_csv
+from r2d_bench.leaderboard.hub_card import model_index
 from r2d_bench.leaderboard.results import AUDITS, collect
 from r2d_bench.leaderboard.site import assets, pages
 from r2d_bench.runs.store import RunStore
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from r2d_bench.leaderboard.board import Board
-    from r2d_bench.leaderboard.document import Results
 
 MARKER = "downloads/results.json"  # tells a site of ours from any other folder
 
@@ -82,10 +83,12 @@ def _files(results: Results, runs: Path) -> Iterator[tuple[str, str]]:
     document = results.as_json()
     yield MARKER, to_json(document) + "\n"
     yield "downloads/leaderboard.csv", leaderboard_csv(results)
+    yield "downloads/results.schema.json", to_json(Results.model_json_schema(mode="serialization")) + "\n"
     yield from assets()
     yield from pages(document)
     for table in results.tables:
         for row in table.rows:
+            yield f"downloads/model-index/{row.run}.yaml", model_index(table, row)
             if row.examples is not None:
                 for name, text in example_shards(RunStore(runs / row.run)):
                     yield f"data/{row.run}/{name}", text

@@ -192,6 +192,29 @@ class ExampleCounts(Frozen):
     poor: int | None = None
 
 
+class SweepPoint(Frozen):
+    """The mean cost where a level of under-triage costs `ratio` times a level of over-triage."""
+
+    ratio: float
+    figure: Figure
+
+
+class Bin(Frozen):
+    """Answers of like confidence: the mean of it, and how many of them are right."""
+
+    confidence: float
+    accuracy: float
+    n: int
+
+
+class Risk(Frozen):
+    """The error rate of the surest answers."""
+
+    coverage: float
+    risk: float
+    n: int
+
+
 class Row(Frozen):
     """One run. The last group of keys is None where the task publishes aggregates only.
 
@@ -230,6 +253,9 @@ class Row(Frozen):
     per_class: tuple[dict[str, Json], ...] | None
     statuses: dict[str, int] | None
     rationale_statuses: dict[str, int] | None
+    cost_sweep: tuple[SweepPoint, ...] | None = None
+    reliability: tuple[Bin, ...] | None = None
+    risk_coverage: tuple[Risk, ...] | None = None
     examples: ExampleCounts | None
 
 

@@ -91,6 +91,8 @@ def aggregates_only(row: Row, protocol: Protocol) -> Row:
             "slices": {name: _without_small_parts(one) for name, one in row.slices.items()},
             "confusion": None,
             "per_class": None,
+            "reliability": None,
+            "risk_coverage": None,
             "statuses": None,
             "rationale_statuses": None,
             "examples": None,

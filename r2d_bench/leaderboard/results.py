@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from r2d_bench import content
 from r2d_bench.comparison.sides import Kin
@@ -12,24 +12,27 @@ from r2d_bench.documents import load, slug
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.document import (
+    Bin,
     Card,
     ChallengeFigures,
     ChallengeInfo,
     LabelInfo,
     ProtocolInfo,
     Results,
+    Risk,
     Row,
     Scoring,
     Sittings,
     Skipped,
     Slice,
+    SweepPoint,
     Table,
     Training,
 )
 from r2d_bench.leaderboard.examples import count_examples
 from r2d_bench.leaderboard.judged import judged_tables, read_judged
 from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
-from r2d_bench.leaderboard.parts import Figure, MetricInfo, ModelInfo, Stamp
+from r2d_bench.leaderboard.parts import Figure, Frozen, MetricInfo, ModelInfo, Stamp
 from r2d_bench.leaderboard.ranks import ranking_of
 from r2d_bench.leaderboard.seeds import but_for_the_seed, gathered
 from r2d_bench.metrics.registry import METRICS
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
     from r2d_bench.runs.store import RunStore
 
 AUDITS = Path("audits")
+
+
+_Part = TypeVar("_Part", bound=Frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +290,9 @@ def _row(run: _Run, *, texts: bool) -> Row:
         scoring=Scoring(parser=scores["parser"], resampling=scores["resampling"], versions=scores["versions"]),
         confusion=scores.get("confusion"),
         per_class=scores.get("per_class"),
+        cost_sweep=_sweep(scores),
+        reliability=_parts(Bin, scores.get("reliability")),
+        risk_coverage=_parts(Risk, scores.get("risk_coverage")),
         statuses=scores["statuses"],
         rationale_statuses=scores["rationale_statuses"],
         examples=count_examples(run.store) if texts else None,
@@ -303,6 +312,19 @@ def kin_of(store: RunStore) -> Kin:
     training = _training(store.name, store.manifest(), setup)
     seed = setup.seed if training is None else training.seed
     return Kin(_alike(setup, training, scores), seed, trained=training is not None)
+
+
+def _sweep(scores: Mapping[str, Json]) -> tuple[SweepPoint, ...] | None:
+    points = scores.get("cost_sweep", {}).get("points", [])
+    found = [
+        SweepPoint(ratio=point["ratio"], figure=_figure({k: v for k, v in point.items() if k != "ratio"}))
+        for point in points
+    ]
+    return tuple(found) or None
+
+
+def _parts(kind: type[_Part], rows: Sequence[Mapping[str, Json]] | None) -> tuple[_Part, ...] | None:
+    return tuple(kind.model_validate(row) for row in rows) if rows else None
 
 
 def _alike(setup: RunSetup, training: Training | None, scores: Mapping[str, Json]) -> str:

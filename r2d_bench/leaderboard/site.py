@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from r2d_bench.leaderboard.drawn import confusion_of, plots_of_row, plots_of_table
 from r2d_bench.leaderboard.judge_pages import helpers
 from r2d_bench.leaderboard.whiskers import WIDTH, axis
 from r2d_bench.metrics.display import between, heading, shown
@@ -51,6 +52,7 @@ def environment() -> Environment:
     env.globals |= {"heading": heading, "cell_of": cell_of, "axis_of": axis_of, "grouped": grouped, "side_of": side_of}
     env.globals |= {"rows_of": rows_of, "groups_of": groups_of, "single_seeds": single_seeds, "spread_of": spread_of}
     env.globals |= helpers()
+    env.globals |= {"plots_of_table": plots_of_table, "plots_of_row": plots_of_row, "confusion_of": confusion_of}
     env.filters |= {"shown": _shown, "between": _between, "address": _address, "whole": _whole}
     return env
 
