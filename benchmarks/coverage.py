@@ -77,7 +77,7 @@ SCENARIOS = (
 )
 
 
-def drawn(scenario: Scenario, rng: np.random.Generator) -> tuple[Columns, list[str] | None]:
+def drawn(scenario: Scenario, rng: np.random.Generator) -> Columns:
     """Return simulated predictions."""
     table = scenario.table
     cells = rng.choice(table.size, scenario.n, p=table.ravel() / table.sum())
@@ -102,7 +102,7 @@ def drawn(scenario: Scenario, rng: np.random.Generator) -> tuple[Columns, list[s
         groups=groups,
         input_cut=[False] * scenario.n,
         output_cut=[False] * scenario.n,
-    ), groups
+    )
 
 
 def truths(scenario: Scenario) -> dict[str, float]:
@@ -119,8 +119,7 @@ def simulated(scenario: Scenario, simulations: int) -> dict[str, object]:
     held = dict.fromkeys(known, 0)
     warned = 0
     for number in range(simulations):
-        columns, _ = drawn(scenario, rng)
-        found = labels.compute(columns, seed=number, resamples=RESAMPLES).estimates
+        found = labels.compute(drawn(scenario, rng), seed=number, resamples=RESAMPLES).estimates
         for name, truth in known.items():
             estimate = found[name]
             held[name] += estimate.low is not None and estimate.low <= truth <= (estimate.high or 0.0)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r2d_bench.benchmark import Report, Reporter, benchmark
+from r2d_bench.benchmark import Report, Reporter, benchmark, load_tasks
 from r2d_bench.comparison.compare import CompareOptions, compare_runs
 from r2d_bench.documents import check
-from r2d_bench.job import Job
+from r2d_bench.job import Job, JudgeJob
+from r2d_bench.judging.panel import FinishedJudging, judge_planned, plan_panel
 from r2d_bench.leaderboard.board import load_board
 from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.results import kin_of
+from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.store import RunStore
-from r2d_bench.tasks.task import load_task
+from r2d_bench.tasks.task import Task, load_task
 from r2d_bench.training.listener import Silent
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from r2d_bench.training.listener import Listener
     from r2d_bench.training.planning import Plan
 
-__all__ = ["build_leaderboard", "compare", "load_task", "run", "score"]
+__all__ = ["build_leaderboard", "compare", "judge", "load_task", "run", "score"]
 
 
 class _Silent(Reporter):
@@ -96,6 +99,56 @@ def score(
     name = store.setup().task.partition("@")[0]
     task = load_task(name, data=data, task_dirs=task_dirs)
     return score_run(store, task, options or ScoreOptions(), scorers or Scorers())
+
+
+def load_runs(
+    folders: Sequence[Path | str], data: Mapping[str, str], task_dirs: Sequence[Path]
+) -> list[tuple[RunStore, Task]]:
+    """Return finished runs with their tasks; one task is loaded once.
+
+    Raises:
+        UserError: a folder is no run, before any task is loaded; or a task cannot be.
+    """
+    stores = [RunStore(Path(folder)) for folder in dict.fromkeys(folders)]
+    names = [store.setup().task.rpartition("@")[0] for store in stores]
+    tasks = {name: load_tasks([name], data, task_dirs)[0] for name in dict.fromkeys(names)}
+    return [(store, tasks[name]) for store, name in zip(stores, names, strict=True)]
+
+
+def judge(
+    run_folders: Sequence[Path | str],
+    job: JudgeJob | Mapping[str, Json],
+    *,
+    data: Mapping[str, Path] | None = None,
+    task_dirs: Sequence[Path] = (),
+    judge_dirs: Sequence[Path] = (),
+    seed: int = 0,
+    budget: Budget | None = None,
+    reporter: Reporter | None = None,
+) -> list[FinishedJudging]:
+    """Let language models judge the rationales of finished runs, as `r2d-bench judge` does with a pointwise rubric.
+
+    Args:
+        run_folders: the runs; the same call again goes on where it stopped.
+        job: by which rubric, who judges and how much (see `JudgeJob`): `{"judge": …, "models": [spec, …]}`.
+        data: task → local data, where a run folder does not hold what is needed.
+        task_dirs: further folders to look for tasks in.
+        judge_dirs: further folders to look for rubrics in.
+        seed: of the judges.
+        budget: where to stop.
+        reporter: who is told how it goes on.
+
+    Raises:
+        UserError: anything that cannot work, before anything is asked.
+    """
+    wanted = job if isinstance(job, JudgeJob) else check(JudgeJob, dict(job), "judge")
+    runs = load_runs(run_folders, {name: str(path) for name, path in (data or {}).items()}, task_dirs)
+    spending, told = budget or Budget(), reporter or _Silent()
+    finished: list[FinishedJudging] = []
+    for planned in plan_panel(runs, wanted, judge_dirs, seed):
+        with closing(planned[0].model):
+            finished += judge_planned(planned, spending, told)
+    return finished
 
 
 def compare(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.job import ModelJob
-from r2d_bench.judging.panel import judge_runs, judges_for
+from r2d_bench.judging.panel import judge_planned, judges_for, plan_judgings
 from r2d_bench.leaderboard.board import load_board
 from r2d_bench.leaderboard.build import build, check_out
 from r2d_bench.models.base import Trainable
@@ -195,7 +195,7 @@ def _judge(
         runs = [(run.store, run.task) for run in planned if run.task.name == name]
         for judge in panel:
             with closing(judge.model):
-                finished += judge_runs(runs, judge, budget, reporter)
+                finished += judge_planned(plan_judgings(runs, judge), budget, reporter)
     return finished
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from r2d_bench.judging.ask import Questions, cases_of
+from r2d_bench.judging.ask import Case, Questions, cases_of
 from r2d_bench.judging.candidates import make_candidate
 from r2d_bench.judging.pairwise import questions_of
-from r2d_bench.judging.prompts import judge_request
 from r2d_bench.judging.store import FOLDER, JudgmentStore
 from r2d_bench.models.base import Trainable
 from r2d_bench.protocols.shots import gold_output
@@ -133,12 +132,17 @@ def estimate_judges(planned: Sequence[PlannedRun], judges: Mapping[str, Sequence
             continue
         examples = asked_examples(run.task, run.setup.split, run.selection, ())
         for judge in judges[run.task.name]:
-            part = examples if judge.options.sample is None else examples[: judge.options.sample]
-            requests = [
-                judge_request(judge.rubric, _stand_in(judge, example), chat=judge.setup.chat) for example in part
-            ]
+            how = judge.options
+            part = examples if how.sample is None else examples[: how.sample]
+            twice = part[: how.repeated] if how.repeats > 1 else ()
+            questions = Questions(
+                judge.setup,
+                [Case(_stand_in(judge, example)) for example in part],
+                dict.fromkeys((example.id for example in twice), how.repeats),
+            )
             folder = JudgmentStore(run.store.folder / FOLDER / judge.setup.folder)
-            found.append(estimate_requests(f"{run.store.name}/{folder.name}", requests, folder, judge.model))
+            name = f"{run.store.name}/{folder.name}"
+            found.append(estimate_requests(name, questions.first(), folder, judge.model))
     return found
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from r2d_bench.job import JudgeJob
-    from r2d_bench.judging.panel import FinishedJudging, Judge
+    from r2d_bench.judging.panel import FinishedJudging
+    from r2d_bench.runs.budget import Budget
     from r2d_bench.runs.store import RunStore
     from r2d_bench.tasks.task import Task
 
@@ -23,7 +24,7 @@ EXAMPLES = """\
   r2d-bench judge runs/triage-* --judge label_support --model hf:org/chat-model --sample 100
   r2d-bench judge RUN --judge clinical_rationale --model api:openai/a,temperature=0 --model api:openai/b     a jury
   r2d-bench judge RUN --judge clinical_rationale --parse-only        read the stored replies again
-  r2d-bench judge RUN RUN --judge pairwise --model api:openai/gpt-4o-mini
+  r2d-bench judge RUN RUN --judge pairwise --model api:openai/gpt-4o-mini      which of two is better, both orders
 the same command again goes on where it stopped
 """
 
@@ -58,38 +59,23 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
 
 def main(args: Namespace) -> int:
     """Judge the runs."""
-    from r2d_bench.cli.judge_tables import show_judgments
+    from r2d_bench.api import load_runs
     from r2d_bench.errors import UserError
     from r2d_bench.judging.rubric import load_rubric
+    from r2d_bench.runs.budget import Budget
 
-    pairwise = load_rubric(args.judge, [Path(folder) for folder in args.judge_dir]).spec.mode == "pairwise"
-    runs = _runs(args)
+    rubric = load_rubric(args.judge, _dirs(args)).spec
+    runs = load_runs(args.folders, options.data_pairs(args.data), [Path(folder) for folder in args.task_dir])
     if args.parse_only:
-        stores = _read_again(args, runs)
-    else:
-        if not args.model:
-            raise UserError("no judge given: name one with --model (hf:…, api:…), or read stored replies: --parse-only")
-        job = _job(args)
-        if pairwise:
-            return _pairs(args, runs, job)
-        if args.dry_run:
-            return _dry_run(args, runs, job)
-        stores = _ask(args, runs, job)
-    show_judgments(stores, as_json=args.json)
-    return 0
+        return _read_again(args, runs, rubric.name, pairwise=rubric.mode == "pairwise")
+    if not args.model:
+        raise UserError("no judge given: name one with --model (hf:…, api:…), or read stored replies: --parse-only")
+    ask = _compare if rubric.mode == "pairwise" else _score
+    return ask(args, runs, _job(args), Budget(args.max_requests, args.max_cost))
 
 
-def _runs(args: Namespace) -> list[tuple[RunStore, Task]]:
-    """Return the runs with their tasks; one task is loaded once."""
-    from r2d_bench.benchmark import load_tasks
-    from r2d_bench.runs.store import RunStore
-
-    data = options.data_pairs(args.data)
-    dirs = [Path(folder) for folder in args.task_dir]
-    stores = [RunStore(Path(folder)) for folder in dict.fromkeys(args.folders)]
-    names = [store.setup().task.rpartition("@")[0] for store in stores]  # all are runs, before any task is loaded
-    tasks = {name: load_tasks([name], data, dirs)[0] for name in dict.fromkeys(names)}
-    return [(store, tasks[name]) for store, name in zip(stores, names, strict=True)]
+def _dirs(args: Namespace) -> list[Path]:
+    return [Path(folder) for folder in args.judge_dir]
 
 
 def _job(args: Namespace) -> JudgeJob:
@@ -109,98 +95,46 @@ def _job(args: Namespace) -> JudgeJob:
     return check(JudgeJob, values, "judge")
 
 
-def _judges(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob) -> dict[str, list[Judge]]:
-    from r2d_bench.judging.panel import judges_for
-
-    dirs = [Path(folder) for folder in args.judge_dir]
-    tasks = {task.name: task for _, task in runs}
-    return {name: judges_for(task, [job], dirs, args.seed) for name, task in tasks.items()}
-
-
-def _ask(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob) -> list[Path]:
-    """Ask every judge about every run; returns the folders of the judgings."""
+def _score(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob, budget: Budget) -> int:
+    """Ask every judge about every run, or tell what that would cost."""
     from contextlib import closing
 
-    from r2d_bench.cli.console import make_reporter
-    from r2d_bench.judging.panel import judge_runs
-    from r2d_bench.runs.budget import Budget
+    from r2d_bench.cli.console import make_reporter, show_estimates
+    from r2d_bench.cli.judge_tables import show_judgments
+    from r2d_bench.estimate import estimate_judging
+    from r2d_bench.judging.panel import judge_planned, plan_panel
 
-    panels = _judges(args, runs, job)
-    budget = Budget(args.max_requests, args.max_cost)
+    panel = plan_panel(runs, job, _dirs(args), args.seed)
+    if args.dry_run:
+        show_estimates([estimate_judging(one) for planned in panel for one in planned], as_json=args.json)
+        return 0
     done: list[FinishedJudging] = []
     with make_reporter() as reporter:
-        for name, panel in panels.items():
-            for judge in panel:
-                with closing(judge.model):
-                    own = [(run, task) for run, task in runs if task.name == name]
-                    done += judge_runs(own, judge, budget, reporter)
+        for planned in panel:
+            with closing(planned[0].model):
+                done += judge_planned(planned, budget, reporter)
+    show_judgments(list(dict.fromkeys(one.planned.store.folder for one in done)), as_json=args.json)
     _check_complete(done)
-    return [one.planned.store.folder for one in done]
+    return 0
 
 
 def _check_complete(done: list[FinishedJudging]) -> None:
     """Tell what is left, and how to go on.
 
     Raises:
-        UserError: no run has rationales.
         IncompleteRunError: some questions have no reply.
     """
     from collections import Counter
 
-    from r2d_bench.errors import IncompleteRunError, UserError
-
-    if not done:
-        raise UserError("none of these runs has rationales to judge")
     waiting = sum(one.outcome.incomplete for one in done)
-    if not waiting:
-        return
-    again = shlex.join(["r2d-bench", *sys.argv[1:]])
     stopped = next((one.outcome.stopped for one in done if one.outcome.stopped), None)
     failures: Counter[str] = sum((one.outcome.failures for one in done), Counter())
     why = f"stopped at {stopped}" if stopped else ", ".join(f"{k}: {n} requests" for k, n in failures.most_common())
-    raise IncompleteRunError(f"{waiting} rationales have no verdict yet ({why}); go on with: {again}")
+    _refuse_incomplete(f"{waiting} rationales have no verdict yet", why, waiting=waiting)
 
 
-def _dry_run(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob) -> int:
-    from r2d_bench.cli.console import show_estimates
-    from r2d_bench.estimate import estimate_judging
-    from r2d_bench.judging.ask import plan_judging
-
-    panels = _judges(args, runs, job)
-    planned = [
-        plan_judging(run, task, judge.rubric, judge.model, judge.options)
-        for run, task in runs
-        if run.setup().no_rationale is None
-        for judge in panels[task.name]
-    ]
-    show_estimates([estimate_judging(one) for one in planned], as_json=args.json)
-    return 0
-
-
-def _read_again(args: Namespace, runs: list[tuple[RunStore, Task]]) -> list[Path]:
-    """Read the stored replies of a judge again; returns the folders."""
-    from r2d_bench.errors import UserError
-    from r2d_bench.judging.ask import read_judgments
-    from r2d_bench.judging.rubric import load_rubric
-    from r2d_bench.judging.store import find_judgments
-
-    name = load_rubric(args.judge, [Path(folder) for folder in args.judge_dir]).spec.name
-    found = [
-        (store, run, task)
-        for run, task in runs
-        for store in find_judgments(run.folder)
-        if store.setup().rubric.spec.name == name
-    ]
-    if not found:
-        raise UserError(f"no replies of judge {name} are stored in these runs: ask one first (--model)")
-    for store, run, task in found:
-        with store.locked():
-            read_judgments(store, run, task)
-    return [store.folder for store, _, _ in found]
-
-
-def _pairs(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob) -> int:
-    """Compare every two of a few runs."""
+def _compare(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob, budget: Budget) -> int:
+    """Let every judge compare every two of a few runs, or tell what that would cost."""
     from contextlib import closing
 
     from r2d_bench.cli.console import make_reporter, show_estimates
@@ -208,24 +142,57 @@ def _pairs(args: Namespace, runs: list[tuple[RunStore, Task]], job: JudgeJob) ->
     from r2d_bench.estimate import estimate_pairs
     from r2d_bench.judging.pairwise import compare_pair, plan_pairs
     from r2d_bench.models.registry import make_model, parse_spec
-    from r2d_bench.runs.budget import Budget
 
-    dirs = [Path(folder) for folder in args.judge_dir]
-    budget, results = Budget(args.max_requests, args.max_cost), []
-    for spec in job.models:
-        with closing(make_model(parse_spec(spec), task=runs[0][1], seed=args.seed)) as model:
-            planned = plan_pairs(runs, job, dirs, model)
-            if args.dry_run:
-                show_estimates([estimate_pairs(pair) for pair in planned], as_json=args.json)
-                continue
-            with make_reporter() as reporter:
-                results += [compare_pair(pair, budget, reporter) for pair in planned]
-    if not args.dry_run:
+    models = [make_model(parse_spec(spec), task=runs[0][1], seed=args.seed) for spec in job.models]
+    panel = [plan_pairs(runs, job, _dirs(args), model) for model in models]
+    if args.dry_run:
+        show_estimates([estimate_pairs(pair) for pairs in panel for pair in pairs], as_json=args.json)
+        return 0
+    results = []
+    with make_reporter() as reporter:
+        for model, pairs in zip(models, panel, strict=True):
+            with closing(model):
+                results += [compare_pair(pair, budget, reporter) for pair in pairs]
+    show_pairs(results, as_json=args.json)
+    waiting = sum(result.waiting for result in results)
+    stopped = budget.met()
+    why = f"stopped at {stopped}" if stopped else "requests failed"
+    _refuse_incomplete(f"{waiting} comparisons have no reply yet", why, waiting=waiting)
+    return 0
+
+
+def _refuse_incomplete(told: str, why: str, *, waiting: int) -> None:
+    """Raise IncompleteRunError where something waits."""
+    from r2d_bench.errors import IncompleteRunError
+
+    if waiting:
+        raise IncompleteRunError(f"{told} ({why}); go on with: {shlex.join(['r2d-bench', *sys.argv[1:]])}")
+
+
+def _read_again(args: Namespace, runs: list[tuple[RunStore, Task]], name: str, *, pairwise: bool) -> int:
+    """Read the stored replies of a judge again, and show what they say."""
+    from r2d_bench.cli.judge_tables import show_judgments, show_pairs
+    from r2d_bench.errors import UserError
+    from r2d_bench.judging.ask import read_judgments
+    from r2d_bench.judging.pairwise import read_pairs
+    from r2d_bench.judging.store import find_judgments
+
+    nothing = f"no replies of judge {name} are stored in these runs: ask one first (--model)"
+    if pairwise:
+        if not (results := read_pairs(runs, name)):
+            raise UserError(f"{nothing}, or name both runs of a comparison")
         show_pairs(results, as_json=args.json)
-        waiting = sum(result.waiting for result in results)
-        if waiting:
-            from r2d_bench.errors import IncompleteRunError
-
-            again = shlex.join(["r2d-bench", *sys.argv[1:]])
-            raise IncompleteRunError(f"{waiting} comparisons have no reply yet; go on with: {again}")
+        return 0
+    found = [
+        (store, run, task)
+        for run, task in runs
+        for store in find_judgments(run.folder)
+        if store.setup().rubric.spec.name == name
+    ]
+    if not found:
+        raise UserError(nothing)
+    for store, run, task in found:
+        with store.locked():
+            read_judgments(store, run, task)
+    show_judgments([store.folder for store, _, _ in found], as_json=args.json)
     return 0

@@ -5,18 +5,21 @@ Costs two calls for each example and pair of runs: for a short list of models, a
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from r2d_bench.documents import to_json, write_atomically
+from r2d_bench.documents import write_atomically
 from r2d_bench.errors import UserError
-from r2d_bench.judging.ask import Case, cases_of, check_judge
+from r2d_bench.judging.ask import WAITING, Case, cases_of, check_judge
+from r2d_bench.judging.panel import rubric_of
 from r2d_bench.judging.prompts import pair_request
-from r2d_bench.judging.rubric import load_rubric
+from r2d_bench.judging.score import selection_of
 from r2d_bench.judging.setup import make_setup
-from r2d_bench.judging.store import FOLDER, JudgmentStore
+from r2d_bench.judging.store import FOLDER, JudgmentStore, find_judgments
 from r2d_bench.judging.verdict import PARSER, read_reply
 from r2d_bench.metrics.base import About, Metric
 from r2d_bench.metrics.figures import means, rate
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from r2d_bench.tasks.task import Task
 
 MOST_RUNS = 4
+NO_ANSWER = "no answer"
 ADVANTAGE = Metric(
     "advantage",
     "Advantage",
@@ -59,13 +63,12 @@ WINNER = {("ab", "first"): "a", ("ab", "second"): "b", ("ba", "first"): "b", ("b
 
 
 @dataclass(frozen=True)
-class PlannedPair:
-    """Two runs that a judge will compare.
+class Pair:
+    """Two runs that a judge compares.
 
     Attributes:
         one, other: the runs.
         task: their task.
-        model: the judge.
         setup: judge and rubric.
         selection: the examples.
     """
@@ -73,7 +76,6 @@ class PlannedPair:
     one: RunStore
     other: RunStore
     task: Task
-    model: Model
     setup: JudgeSetup
     selection: Selection
 
@@ -82,6 +84,32 @@ class PlannedPair:
         """Where replies go: in the first run's folder, named with the other run."""
         name = f"{self.setup.folder}--vs--{digest(self.other.name, 8)}"
         return JudgmentStore(self.one.folder / FOLDER / name)
+
+
+@dataclass(frozen=True)
+class PlannedPair(Pair):
+    """Two runs whose comparison has been checked and not yet begun.
+
+    Attributes:
+        model: the judge.
+    """
+
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a judge said of one example.
+
+    Attributes:
+        example_id: the example.
+        outcome: `a`, `b`, `tie` or `turned` (the orders name different runs); None without a preference.
+        unscored: why there is none.
+    """
+
+    example_id: str
+    outcome: str | None
+    unscored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +125,7 @@ class PairResult:
         unscored: reason → items without a preference.
         advantage: (wins - losses) / items.
         consistency: share of items where both orders say the same.
-        waiting: items that still lack a reply.
+        waiting: items that were asked about last and still lack a reply.
     """
 
     one: str
@@ -127,12 +155,14 @@ def plan_pairs(
         UserError: other than two to four runs, runs of several tasks or data, a run without rationales, or a judge that
             may not see the task or cannot judge.
     """
-    rubric = load_rubric(job.judge, dirs)
+    rubric = rubric_of(job, dirs)
+    if job.repeats > 1:
+        raise UserError(f"judge {rubric.spec.name} compares two runs: it asks each pair once (leave out --repeats)")
     if not 2 <= len(runs) <= MOST_RUNS:
         raise UserError(f"judge {rubric.spec.name} compares two to {MOST_RUNS} runs; {len(runs)} were given")
     task = runs[0][1]
     check_judge(task, model)
-    setup = make_setup(rubric, model)
+    setup = make_setup(rubric, model, job.method)
     for run, own in runs:
         known = run.setup()
         if own.name != task.name:
@@ -141,7 +171,7 @@ def plan_pairs(
         if known.no_rationale is not None:
             raise UserError(f"{run.name}: has no rationales to judge ({known.no_rationale})")
     return [
-        PlannedPair(one, other, task, model, setup, _common(one, other, task, job.sample))
+        PlannedPair(one, other, task, setup, _common(one, other, task, job.sample), model)
         for (one, _), (other, _) in combinations(runs, 2)
     ]
 
@@ -184,12 +214,51 @@ def compare_pair(pair: PlannedPair, budget: Budget, reporter: JudgeReporter) -> 
         with store.writer() as write:
             asker.ask("judge", [request for both in questions.values() for request in both], write)
         store.update_sitting(finished=now(), seconds=round(time.monotonic() - started, 3), **asker.spent())
-        result = _result(pair, questions, store.responses())
-        write_atomically(store.folder / "scores.json", to_json(result.as_json()) + "\n")
+        return _read(pair, questions)
+
+
+def read_pairs(runs: Sequence[tuple[RunStore, Task]], rubric: str) -> list[PairResult]:
+    """Read the stored replies about these runs again; write preferences and figures down. No judge is asked.
+
+    Args:
+        runs: the runs that were compared.
+        rubric: name of the pairwise rubric.
+
+    Raises:
+        UserError: a run was made on other data, or a folder is held by another process.
+    """
+    by_name = {run.name: run for run, _ in runs}
+    found = []
+    for run, task in runs:
+        for store in find_judgments(run.folder):
+            other = by_name.get(str(store.manifest()["setup"].get("other")))
+            if store.setup().rubric.spec.name == rubric and other is not None:
+                for one in (run, other):
+                    check_data(one.setup(), task)
+                with store.locked():
+                    found.append(_read(Pair(run, other, task, store.setup(), selection_of(store, run, task))))
+    return found
+
+
+def _read(pair: Pair, asked: Mapping[str, list[Request]] | None = None) -> PairResult:
+    """Read all stored replies of a comparison, and write down what they say.
+
+    Args:
+        pair: the comparison.
+        asked: the questions of this sitting.
+    """
+    whole = replace(pair, selection=selection_of(pair.store, pair.one, pair.task))
+    same = asked is not None and whole.selection.ids == pair.selection.ids
+    questions = asked if asked is not None and same else questions_of(whole)
+    found = _preferences(whole, questions, pair.store.responses())
+    result = _result(whole, found, set(pair.selection.ids))
+    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in found]
+    write_atomically(pair.store.folder / "preferences.jsonl", "".join(f"{line}\n" for line in lines))
+    pair.store.write_scores(result.as_json())
     return result
 
 
-def questions_of(pair: PlannedPair) -> dict[str, list[Request]]:
+def questions_of(pair: Pair) -> dict[str, list[Request]]:
     """Return example → its requests in both orders; examples that one of the runs never answered have none."""
     firsts, seconds = (
         {case.candidate.example_id: case for case in cases_of(run, pair.task, pair.setup.rubric, pair.selection.ids)}
@@ -211,26 +280,35 @@ def _lost(case: Case) -> bool:
     return case.ruled is not None and case.ruled.unscored is not None
 
 
-def _result(pair: PlannedPair, questions: Mapping[str, list[Request]], responses: Mapping[str, Response]) -> PairResult:
+def _preferences(
+    pair: Pair, questions: Mapping[str, list[Request]], responses: Mapping[str, Response]
+) -> list[Preference]:
+    """Return what the replies say of each example of a comparison."""
+    found = []
+    for ident in pair.selection.ids:
+        if ident not in questions:
+            found.append(Preference(ident, None, NO_ANSWER))
+            continue
+        outcome, reason = _outcome(pair, questions[ident], responses)
+        found.append(Preference(ident, outcome, reason or None))
+    return found
+
+
+def _result(pair: Pair, preferences: Sequence[Preference], asked: set[str]) -> PairResult:
+    """Return the figures of a comparison.
+
+    Args:
+        pair: the comparison.
+        preferences: of all examples that were ever asked about.
+        asked: those that were asked about last.
+    """
     import numpy as np  # noqa: PLC0415
 
-    wins: dict[str, str] = {}
-    unscored: dict[str, int] = {}
-    lost = len(pair.selection.ids) - len(questions)
-    if lost:
-        unscored["no answer"] = lost
-    for ident, requests in questions.items():
-        outcome, reason = _outcome(pair, requests, responses)
-        if outcome is None:
-            unscored[reason] = unscored.get(reason, 0) + 1
-        else:
-            wins[ident] = outcome
-    said = list(wins.values())
+    told = {one.example_id: one.outcome for one in preferences if one.outcome is not None}
+    unscored = dict(Counter(one.unscored for one in preferences if one.unscored))
+    said, codes, lacking = list(told.values()), _codes(pair, list(told)), sum(unscored.values())
     values = np.array([{"a": 1.0, "b": -1.0}.get(one, 0.0) for one in said])
-    codes = _codes(pair, list(wins))
-    lacking = sum(unscored.values())
     nothing = missing("no comparison", unscored=lacking)
-    advantage = means(values[:, None], codes, unscored=lacking)[0] if said else nothing
     return PairResult(
         one=pair.one.name,
         other=pair.other.name,
@@ -240,21 +318,19 @@ def _result(pair: PlannedPair, questions: Mapping[str, list[Request]], responses
         ties=said.count("tie"),
         turned=said.count("turned"),
         unscored=unscored,
-        advantage=advantage,
+        advantage=means(values[:, None], codes, unscored=lacking)[0] if said else nothing,
         consistency=rate(np.array([one != "turned" for one in said], dtype=bool), codes, unscored=lacking),
-        waiting=unscored.get("transport", 0),
+        waiting=sum(one.unscored == WAITING and one.example_id in asked for one in preferences),
     )
 
 
-def _outcome(
-    pair: PlannedPair, requests: Sequence[Request], responses: Mapping[str, Response]
-) -> tuple[str | None, str]:
+def _outcome(pair: Pair, requests: Sequence[Request], responses: Mapping[str, Response]) -> tuple[str | None, str]:
     """Return `a`, `b`, `tie` or `turned` (the orders contradict each other); None with the reason."""
     named = []
     for order, request in zip(ORDERS, requests, strict=True):
         reply = responses.get(request.key)
         if reply is None:
-            return None, "transport"
+            return None, WAITING
         parsed = read_reply(pair.setup.rubric.spec, reply)
         if parsed.preference is None:
             return None, parsed.unscored or "parse"
@@ -264,7 +340,7 @@ def _outcome(
     return ("turned" if "tie" not in named else "tie"), ""
 
 
-def _codes(pair: PlannedPair, ids: Sequence[str]) -> NDArray[np.int64] | None:
+def _codes(pair: Pair, ids: Sequence[str]) -> NDArray[np.int64] | None:
     """Return the cluster of each example; None where they are independent."""
     import numpy as np  # noqa: PLC0415
 

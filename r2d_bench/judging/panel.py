@@ -67,6 +67,18 @@ def split_specs(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(spec for spec in specs if spec))
 
 
+def rubric_of(job: JudgeJob, dirs: Sequence[Path]) -> LoadedRubric:
+    """Return the rubric that a job asks for, with the job's own budget of a reply where it has one.
+
+    Raises:
+        UserError: an unknown or broken rubric.
+    """
+    rubric = load_rubric(job.judge, dirs)
+    if job.max_new_tokens is None:
+        return rubric
+    return replace(rubric, spec=rubric.spec.model_copy(update={"max_new_tokens": job.max_new_tokens}))
+
+
 def judges_for(task: Task, jobs: Sequence[JudgeJob], dirs: Sequence[Path], seed: int) -> list[Judge]:
     """Return the judges of a task, checked as far as that is possible without a run.
 
@@ -75,10 +87,7 @@ def judges_for(task: Task, jobs: Sequence[JudgeJob], dirs: Sequence[Path], seed:
     """
     found = []
     for job in jobs:
-        rubric = load_rubric(job.judge, dirs)
-        if job.max_new_tokens is not None:
-            shorter = rubric.spec.model_copy(update={"max_new_tokens": job.max_new_tokens})
-            rubric = replace(rubric, spec=shorter)
+        rubric = rubric_of(job, dirs)
         options = JudgeOptions(job.sample, job.repeats, job.repeated, job.method)
         for spec in job.models:
             model = make_model(parse_spec(spec), task=task, seed=seed)
@@ -91,17 +100,50 @@ def judges_for(task: Task, jobs: Sequence[JudgeJob], dirs: Sequence[Path], seed:
     return found
 
 
-def judge_runs(
-    runs: Sequence[tuple[RunStore, Task]], judge: Judge, budget: Budget, reporter: JudgeReporter
-) -> Iterator[FinishedJudging]:
-    """Let one judge go through the rationales of several runs; runs that have none are passed over.
+def plan_judgings(runs: Sequence[tuple[RunStore, Task]], judge: Judge) -> list[PlannedJudging]:
+    """Return what one judge will be asked about several runs; runs without rationales are passed over.
 
     Raises:
-        UserError: a run was made on other data, or its folder is held by another process.
+        UserError: a run was made on other data, or the judge may not see its task.
     """
-    for run, task in runs:
-        if run.setup().no_rationale is not None:
-            continue
-        planned = plan_judging(run, task, judge.rubric, judge.model, judge.options)
-        reporter.judging(run.name, planned.setup, asked=len(planned.selection.ids), of=planned.selection.of)
-        yield FinishedJudging(planned, judge_run(planned, budget, reporter))
+    return [
+        plan_judging(run, task, judge.rubric, judge.model, judge.options)
+        for run, task in runs
+        if run.setup().no_rationale is None
+    ]
+
+
+def judge_planned(
+    planned: Sequence[PlannedJudging], budget: Budget, reporter: JudgeReporter
+) -> Iterator[FinishedJudging]:
+    """Let one judge go through the rationales of several runs.
+
+    Raises:
+        UserError: a folder is held by another process, or cannot be written.
+    """
+    for one in planned:
+        reporter.judging(one.run.name, one.setup, asked=len(one.selection.ids), of=one.selection.of)
+        yield FinishedJudging(one, judge_run(one, budget, reporter))
+
+
+def plan_panel(
+    runs: Sequence[tuple[RunStore, Task]], job: JudgeJob, dirs: Sequence[Path], seed: int
+) -> list[list[PlannedJudging]]:
+    """Return what each judge of a job will be asked about finished runs; all is checked before anything is asked.
+
+    Returns:
+        A list for each judge and task; its judgings share one model, which the caller closes.
+
+    Raises:
+        UserError: whatever `judges_for` and `plan_judging` refuse, or no run with rationales.
+    """
+    tasks = {task.name: task for _, task in runs}
+    panels = {name: judges_for(task, [job], dirs, seed) for name, task in tasks.items()}
+    planned = [
+        plan_judgings([(run, task) for run, task in runs if task.name == name], judge)
+        for name, panel in panels.items()
+        for judge in panel
+    ]
+    if not any(planned):
+        raise UserError("none of these runs has rationales to judge")
+    return [own for own in planned if own]

@@ -167,6 +167,7 @@ class Noise(Frozen):
     times: int
     flips: Figure
     spread: Figure
+    mean: Figure
 
 
 class Spent(Frozen):

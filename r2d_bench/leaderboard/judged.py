@@ -151,8 +151,8 @@ def _cells(joint: Mapping[str, Json]) -> Cells:
 
 
 def _noise(noise: Mapping[str, Json]) -> Noise:
-    flips, spread = (Figure(**noise[name]) for name in ("flips", "spread"))
-    return Noise(examples=noise["examples"], times=noise["times"], flips=flips, spread=spread)
+    figures = {name: Figure(**noise[name]) for name in ("flips", "spread", "mean")}
+    return Noise(examples=noise["examples"], times=noise["times"], **figures)
 
 
 def _jury(found: Mapping[str, Json], ids: Mapping[str, str]) -> Jury:

@@ -1,6 +1,7 @@
 """Whether a model's probabilities mean what they say. Only from real ones: the label method `scored`.
 
 A probability is that of a label among the candidates of its example, all of them scored; confidence is the largest.
+Answers of equal confidence stay together in every bin and at every coverage, since nothing orders them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from r2d_bench.metrics.base import About, Direction, Family, Metric
 from r2d_bench.metrics.classes import nothing_to_score, scored_rows
 from r2d_bench.metrics.figures import all_missing, cluster_codes, cluster_warnings, figure, means, rate
+from r2d_bench.statistics.bca import interval_of
 from r2d_bench.statistics.bootstrap import cluster_sums, resample_units
-from r2d_bench.statistics.intervals import Interval, undefined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,7 @@ BINS = 15
 COVERAGE = 0.8  # of selective accuracy
 NO_PROBABILITIES = "no probabilities: run it with --label-method scored"
 _LEAST = 1e-12  # a probability of 0 would cost infinitely much
+_NO_JACKKNIFE = np.full(1, np.nan)  # leaves `interval_of` the percentile interval
 
 
 def _metric(name: str, title: str, text: str, **more: object) -> Metric:
@@ -38,7 +40,7 @@ METRICS: tuple[Metric, ...] = (
     _metric(
         "ece",
         "ECE",
-        f"Expected calibration error: mean gap between confidence and accuracy over {BINS} bins of equal size.",
+        f"Expected calibration error: mean gap between confidence and accuracy over {BINS} bins of about equal size.",
     ),
     _metric(
         "brier", "Brier score", "Mean squared distance of the probabilities from the truth, over all labels.", high=2.0
@@ -108,7 +110,7 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
     plain = means(
         np.column_stack([sure.brier, nll]), sure.codes, unscored=unscored, level=level, seed=seed, resamples=resamples
     )
-    top = sure.right[: max(1, round(COVERAGE * len(sure.rows)))] == 1
+    top = sure.right[: _taken(sure, COVERAGE)] == 1
     codes = None if sure.codes is None else sure.codes[: len(top)]
     estimates = {
         "ece": _ece(sure, unscored, seed, level, resamples),
@@ -143,14 +145,25 @@ def _sorted(columns: Columns, known: NDArray[np.bool_]) -> _Sure:
     )
 
 
-def _bins(n: int) -> NDArray[np.int64]:
-    """Return the bin of each answer, surest first; sizes differ by one at most."""
-    bins = min(BINS, n)
-    return np.repeat(np.arange(bins), [len(part) for part in np.array_split(np.arange(n), bins)])
+def _bins(sure: _Sure) -> NDArray[np.int64]:
+    """Return the bin of each answer, surest first.
+
+    Without ties sizes differ by one at most; answers of equal confidence go where the first of them goes.
+    """
+    n = len(sure.rows)
+    even = np.arange(n) * min(BINS, n) // n
+    first = np.searchsorted(-sure.confidence, -sure.confidence, side="left")
+    return np.asarray(np.unique(even[first], return_inverse=True)[1].ravel(), dtype=np.int64)
+
+
+def _taken(sure: _Sure, coverage: float) -> int:
+    """Return how many of the surest answers make up a coverage, with all that are as sure as the last of them."""
+    last = max(1, round(coverage * len(sure.rows))) - 1
+    return int(np.searchsorted(-sure.confidence, -sure.confidence[last], side="right"))
 
 
 def _ece(sure: _Sure, unscored: int, seed: int, level: float, resamples: int) -> Estimate:
-    bins, n = _bins(len(sure.rows)), len(sure.rows)
+    bins, n = _bins(sure), len(sure.rows)
     stats = np.zeros((n, int(bins.max()) + 2))
     stats[np.arange(n), bins] = sure.right - sure.confidence
     stats[:, -1] = 1.0
@@ -164,9 +177,9 @@ def _ece(sure: _Sure, unscored: int, seed: int, level: float, resamples: int) ->
 
     units = stats if sure.codes is None else cluster_sums(stats, sure.codes)
     drawn = resample_units(units, seed=seed, resamples=resamples)
-    interval = _percentile(gap(drawn.sums), level, drawn.units)
-    warnings = cluster_warnings(sure.codes)
-    return figure(float(gap(drawn.total)), interval, n=n, unscored=unscored, level=level, warnings=warnings)
+    point, warnings = float(gap(drawn.total)), cluster_warnings(sure.codes)
+    interval = interval_of(point, gap(drawn.sums), _NO_JACKKNIFE, np.array([drawn.units]), level)
+    return figure(point, interval, n=n, unscored=unscored, level=level, warnings=warnings)
 
 
 def _aurc(sure: _Sure, unscored: int, seed: int, level: float, resamples: int) -> Estimate:
@@ -180,8 +193,8 @@ def _aurc(sure: _Sure, unscored: int, seed: int, level: float, resamples: int) -
         _mean_risk(sure, rng.multinomial(clusters, even, min(rows, resamples - start))[:, codes].astype(np.float64))
         for start in range(0, resamples, rows)
     ]
-    interval = _percentile(np.concatenate(drawn), level, clusters)
     point = float(_mean_risk(sure, np.ones((1, n)))[0])
+    interval = interval_of(point, np.concatenate(drawn), _NO_JACKKNIFE, np.array([clusters]), level)
     warnings = cluster_warnings(sure.codes)
     return figure(point, interval, n=n, unscored=unscored, level=level, warnings=warnings)
 
@@ -189,7 +202,7 @@ def _aurc(sure: _Sure, unscored: int, seed: int, level: float, resamples: int) -
 def _mean_risk(sure: _Sure, weights: Floats) -> Floats:
     """Return the mean over coverages of the error rate of the surest, shape (B, N) → (B,).
 
-    Answers of equal confidence come in together, since nothing orders them.
+    Answers of equal confidence come in together.
     """
     ends = np.append(np.flatnonzero(np.diff(sure.confidence)), len(sure.rows) - 1)
     covered = np.cumsum(weights, axis=1)[:, ends]
@@ -201,17 +214,9 @@ def _mean_risk(sure: _Sure, weights: Floats) -> Floats:
     return found
 
 
-def _percentile(drawn: Floats, level: float, units: int) -> Interval:
-    kept = drawn[np.isfinite(drawn)]
-    if units < 2 or not len(kept):
-        return undefined("no interval: fewer than two independent units")
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), "percentile")
-
-
 def _reliability(sure: _Sure) -> list[dict[str, Json]]:
     """Return confidence and accuracy of each bin, least sure first."""
-    bins = _bins(len(sure.rows))
+    bins = _bins(sure)
     parts = [bins == place for place in reversed(range(int(bins.max()) + 1))]
     return [
         {
@@ -226,5 +231,5 @@ def _reliability(sure: _Sure) -> list[dict[str, Json]]:
 def _curve(sure: _Sure) -> list[dict[str, Json]]:
     """Return the error rate of the surest at every tenth of coverage."""
     n = len(sure.rows)
-    takes = sorted({max(1, round(n * tenth / 10)) for tenth in range(1, 11)})
+    takes = sorted({_taken(sure, tenth / 10) for tenth in range(1, 11)})
     return [{"coverage": take / n, "risk": float(1 - sure.right[:take].mean()), "n": take} for take in takes]

@@ -85,7 +85,7 @@ def cluster_codes(columns: Columns, scored: NDArray[np.bool_]) -> Codes | None:
 
 def cluster_warnings(codes: Codes | None) -> tuple[str, ...]:
     """Return the warning that there are too few clusters to trust an interval, if so."""
-    clusters = 0 if codes is None or not len(codes) else int(codes.max()) + 1
+    clusters = 0 if codes is None else len(np.unique(codes))  # of a part of the items: numbers may have gaps
     return (f"only {clusters} clusters: the interval is rough",) if 0 < clusters < FEW_CLUSTERS else ()
 
 

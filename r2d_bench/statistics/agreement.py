@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Measure = Literal["nominal", "ordinal", "interval"]
 _CHUNK = 2_000_000  # numbers held at once
+_NO_RATING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha of any number of raters, missing ratings allowed.
 
     Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability". Items with fewer than two ratings take no
-    part.
+    part. Meant for scales of a few levels: memory grows with the square of the number of different ratings.
 
     Args:
         ratings: per item what each rater said, None where nothing; the order of raters does not matter.
@@ -129,8 +130,8 @@ def krippendorff_alpha(
     def alpha(sums: Floats) -> Floats:
         return alpha_of(sums, scale, measure)
 
-    why = "no two ratings differ" if paired else "no item has two ratings"
-    return _of_sums(stats, alpha, chosen, len(paired), why, level, seed, resamples)
+    nothing = "no item has two ratings"
+    return _of_sums(stats, alpha, chosen, len(paired), "no two ratings differ", level, seed, resamples, nothing=nothing)
 
 
 def _coincidences(values: Sequence[float], scale: Sequence[float]) -> Floats:
@@ -144,7 +145,8 @@ def _coincidences(values: Sequence[float], scale: Sequence[float]) -> Floats:
 def alpha_of(sums: Floats, scale: Sequence[float], measure: Measure) -> Floats:
     """Return alpha from summed coincidences, shape (..., K²) → (...); NaN where no two ratings differ."""
     k = len(scale)
-    table = sums.reshape(*sums.shape[:-1], k, k)
+    # Weights 1/(m - 1) are not exact: what leaving an item out leaves of its own ratings is no rating.
+    table = np.where(sums > _NO_RATING, sums, 0.0).reshape(*sums.shape[:-1], k, k)
     marginal = table.sum(-1)
     distance = _distance(marginal, scale, measure)
     n = marginal.sum(-1)
@@ -220,7 +222,9 @@ def _rank_correlation(x: Codes, y: Codes, weights: NDArray[np.integer] | Floats)
     total = w.sum(1, keepdims=True)
     ranks = []
     for codes in (x, y):
-        heaped = w @ np.eye(int(codes.max()) + 1)[codes]
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(int(codes.max()) + 1))
+        heaped = np.add.reduceat(w[:, order], starts, axis=1)  # every place has an item
         middle = np.cumsum(heaped, axis=1) - heaped / 2
         ranks.append(middle[:, codes] - (w * middle[:, codes]).sum(1, keepdims=True) / np.maximum(total, 1))
     a, b = ranks
@@ -239,9 +243,11 @@ def _of_sums(
     level: float,
     seed: int,
     resamples: int,
+    *,
+    nothing: str = "no items",
 ) -> Agreement:
     if n == 0:
-        return Agreement(None, undefined("no items"), 0, "no items" if "rating" not in why else why)
+        return Agreement(None, undefined(nothing), 0, nothing)
     drawn = resample_units(stats if codes is None else cluster_sums(stats, codes), seed=seed, resamples=resamples)
     point = float(statistic(drawn.total))
     if not np.isfinite(point):

@@ -1,7 +1,7 @@
 """Two sources of chance at once: seeds and items, items and a judge's repeats. Both are drawn with replacement.
 
 Source: the hierarchical bootstrap of crossed and nested designs (Davison and Hinkley 1997, 3.8). Intervals are
-percentile ones: the few seeds of a study leave nothing for BCa to correct.
+percentile ones: the few seeds of a study leave nothing for BCa to correct. Where all resamples agree a warning says so.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from r2d_bench.statistics.bca import interval_of
 from r2d_bench.statistics.bootstrap import RESAMPLES
-from r2d_bench.statistics.intervals import Interval, undefined
+from r2d_bench.statistics.intervals import undefined
 
 if TYPE_CHECKING:
     from r2d_bench.statistics.bootstrap import Statistic
+    from r2d_bench.statistics.intervals import Interval
 
 Floats = NDArray[np.float64]
 _CHUNK = 2_000_000  # numbers held at once
+_NO_JACKKNIFE = np.full(1, np.nan)  # leaves `interval_of` the percentile interval
 
 
 def over_seeds(
@@ -48,7 +51,8 @@ def over_seeds(
         sums = (rng.multinomial(units, even, size).astype(np.float64) @ flat).reshape(size, seeds, width)
         drawn = rng.integers(0, seeds, (size, seeds))
         means.append(np.take_along_axis(statistic(sums), drawn, axis=1).mean(axis=1))
-    return _percentiles(np.concatenate(means), level)
+    point = float(statistic(stats.sum(axis=1)).mean())
+    return interval_of(point, np.concatenate(means), _NO_JACKKNIFE, np.array([units]), level)
 
 
 def items_and_repeats(
@@ -90,12 +94,5 @@ def items_and_repeats(
         inner = np.where(used, drawn, 0.0).sum(axis=2) / given
         total = weights.sum(axis=1)
         means.append(np.divide((weights * inner).sum(axis=1), total, out=np.full(size, np.nan), where=total > 0))
-    return _percentiles(np.concatenate(means), level)
-
-
-def _percentiles(drawn: Floats, level: float) -> Interval:
-    kept = drawn[np.isfinite(drawn)]
-    if len(kept) * 2 < len(drawn):
-        return undefined("no interval: the figure is undefined in most resamples")
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), "percentile")
+    point = float(np.nanmean(values, axis=1).mean())
+    return interval_of(point, np.concatenate(means), _NO_JACKKNIFE, np.array([clusters]), level)

@@ -99,6 +99,27 @@ def test_the_judge_of_a_job_works_in_the_same_command(cli: Cli) -> None:
     assert len(judgments(next(str(p) for p in Path("runs").glob("*--mock--*")))) == 2
 
 
+def test_what_is_there_is_shown_before_the_rest_is_asked_for(cli: Cli, run: str) -> None:
+    said = cli(
+        "judge", run, "--judge", "label_support", "--model", "mock:random", "--max-requests", "5", "--json", *DIRS
+    )
+    assert said.code == 3
+    (told,) = json.loads(said.out)
+    assert told["scores"]["unscored"] == {"transport": 7}
+
+
+def test_a_dry_run_of_a_job_counts_repeats_and_every_criterion(cli: Cli) -> None:
+    judge = "{judge: clinical_rationale, models: ['mock:random'], repeats: 3, repeated: 4}"
+    scored = "{judge: clinical_rationale, models: ['mock:random'], method: probability, sample: 2}"
+    Path("job.yaml").write_text(
+        f"models: [mock:random]\ntasks: [small]\ntask_dirs: ['.']\nsite: none\njudges: [{judge}, {scored}]\n",
+        encoding="utf-8",
+    )
+    _, repeated, probable = json.loads(cli("run", "--config", "job.yaml", "--dry-run", "--json").out)
+    assert sum(repeated["requests"].values()) == 12 + 2 * 4
+    assert sum(probable["requests"].values()) == 2 * 6
+
+
 def test_a_dry_run_of_a_job_tells_what_its_judge_would_ask(cli: Cli) -> None:
     judge = ("--judge", "label_support", "--judge-model", "mock:random")
     said = cli("run", "mock:random", *TASK, *judge, "--dry-run", "--json")
@@ -119,6 +140,17 @@ def test_pairs_in_both_orders(cli: Cli, run: str) -> None:
     assert "--vs--" in folder
     assert len(Path(both[0], "judgments", folder, "responses.jsonl").read_text().splitlines()) == 24
     assert "A better" in cli("judge", *both, "--judge", "pairwise", "--model", "mock:random", *DIRS).out
+    before = Path(both[0], "judgments", folder, "scores.json").read_bytes()
+    again = cli("judge", *both, "--judge", "pairwise", "--parse-only", "--json", *DIRS)
+    assert (again.code, json.loads(again.out)) == (0, [told])
+    assert Path(both[0], "judgments", folder, "scores.json").read_bytes() == before
+    nothing = cli("judge", both[0], "--judge", "pairwise", "--parse-only", *DIRS)
+    assert nothing.code == 2
+    assert "name both runs of a comparison" in nothing.err
+    part = cli("judge", *both, "--judge", "pairwise", "--model", "mock:random,seed=5", "--max-requests", "3", *DIRS)
+    assert part.code == 3
+    assert "comparisons have no reply yet (stopped at --max-requests 3); go on with: r2d-bench judge" in part.err
+    assert cli("judge", *both, "--judge", "pairwise", "--model", "mock:random", "--repeats", "2", *DIRS).code == 2
     alone = cli("judge", run, "--judge", "pairwise", "--model", "mock:random", *DIRS)
     assert alone.code == 2
     assert "compares two to 4 runs" in alone.err

@@ -22,12 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from r2d_bench.judging.setup import JudgeSetup
     from r2d_bench.judging.store import JudgmentStore
     from r2d_bench.judging.verdict import Verdict
     from r2d_bench.runs.execute import Outcome
     from r2d_bench.tasks.task import Task
 
 GOOD = json.dumps({"explanation": "It follows.", "scores": {"label_support": 4}})
+
+
+class Watched(Quiet):
+    """Is also told which judge begins with which run; keeps their names."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+
+    def judging(self, run: str, setup: JudgeSetup, *, asked: int, of: int) -> None:  # noqa: ARG002
+        self.begun.append((run, asked))
 
 
 def judged_task(folder: Path, n: int = 40, *, visibility: str = "private") -> tuple[RunStore, Task]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fault_server import Faults, FaultServer
 from judged_parts import GOOD, fates, judge, judged_task, replying
+from run_parts import make_task, rows
 
 from r2d_bench import api
 from r2d_bench.errors import UserError
@@ -77,6 +78,9 @@ def test_replies(judged: Judged, kind: str) -> None:
     assert "NaN" not in text
     if fate != "scored" and not found["rule"]:
         assert scores["metrics"]["judge_mean"]["value"] is None
+    lost = {} if fate == "scored" else {fate: N - found["rule"]}
+    assert (scores["unscored"], scores["by_rule"]) == (lost, found["rule"])
+    assert scores["metrics"]["judge_mean"]["n"] == found["scored"] + found["rule"]
 
 
 def test_the_second_question_can_mend_the_form(judged: Judged) -> None:
@@ -140,22 +144,45 @@ def test_a_private_task_goes_to_no_remote_judge(judged: Judged) -> None:
     assert not (run.folder / "judgments").exists()
 
 
-def test_run_refuses_a_remote_judge_before_any_request(tmp_path: Path) -> None:
-    from run_parts import make_task, rows
+def counted(monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> str:
+    """Return a judge outside this machine whose requests would all come to the server, by way of a proxy."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, server.url.removesuffix("/v1"))
+    return "api:openai/m,base_url=http://judge.example/v1,retries=0"
 
+
+def test_no_request_of_a_private_task_reaches_a_remote_judge(
+    tmp_path: Path, judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = judged_task(tmp_path / "public", 4, visibility="public")
+    with FaultServer(script=replying(lambda _: (GOOD, "stop"))) as server:
+        remote = counted(monkeypatch, server)
+        with pytest.raises(UserError, match=r"small is private"):
+            judge(*judged, remote)
+        with pytest.raises(UserError, match=r"small is private"):
+            api.judge([judged[0].folder], {"judge": "label_support", "models": [remote]}, task_dirs=[tmp_path])
+        assert sum(server.seen.calls.values()) == 0
+        judge(*public, remote)
+        assert sum(server.seen.calls.values()) > 0  # the server would have seen them
+
+
+def test_run_refuses_a_remote_judge_before_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the judge nor the model that it would judge is asked, and nothing is written."""
     make_task(tmp_path, rows(8))
     with FaultServer() as server:
+        model, remote = spec(server), counted(monkeypatch, server)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with pytest.raises(UserError, match=r"the judge api:openai/m.* would send its texts to judge\.example"):
             api.run(
-                [spec(server)],
+                [model],
                 tasks=[str(tmp_path / "small")],
                 runs=str(tmp_path / "runs"),
                 site=None,
                 bertscore={"model": "none"},
-                judges=[{"judge": "label_support", "models": ["api:openai/m,base_url=https://judge.example/v1"]}],
+                judges=[{"judge": "label_support", "models": [remote]}],
             )
         assert sum(server.seen.calls.values()) == 0
-    assert not list(tmp_path.glob("runs/*/responses.jsonl"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_public_task_may_go_anywhere_and_a_private_one_to_loopback(tmp_path: Path, judged: Judged) -> None:

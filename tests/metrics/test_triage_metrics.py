@@ -80,6 +80,13 @@ def test_dependent_items_widen_the_bound() -> None:
     assert together.high > 2 * alone.high
 
 
+def test_few_clusters_of_critical_items_are_told_even_where_there_are_many_of_others() -> None:
+    gold, groups = [T] * 40 + [N] * 6, [str(k // 2) for k in range(40)] + ["p", "p", "q", "q", "r", "r"]
+    found = computed(gold, gold, groups=groups).estimates
+    assert found["critical_miss"].warnings == ("only 3 clusters: the interval is rough",)
+    assert found["under_triage"].warnings == ()
+
+
 def test_the_sweep_weighs_under_against_over() -> None:
     # One level under, one level over, one silent on NOW (worst: two levels under), one right.
     family = computed([N, T, N, T], [T, N, None, T])

@@ -90,3 +90,16 @@ def test_too_little_has_a_reason(shape: tuple[int, int], why: str) -> None:
     assert why in (found.warning or "")
     assert items_and_repeats(np.zeros((0, 2))).low is None
     assert items_and_repeats(np.zeros((1, 2))).low is None
+
+
+def test_seeds_that_are_always_right_say_what_resampling_cannot_see() -> None:
+    for found in (over_seeds(stats_of(np.ones((3, 20))), mean_of_sums), items_and_repeats(np.full((20, 2), 4.0))):
+        assert found.low == found.high
+        assert "cannot show the uncertainty" in (found.warning or "")
+
+
+def test_a_figure_that_is_undefined_has_no_interval() -> None:
+    stats = np.zeros((2, 5, 2))  # no item counts
+    found = over_seeds(stats, mean_of_sums, resamples=50)
+    assert found.low is None
+    assert "undefined" in (found.warning or "")

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from r2d_bench.statistics.agreement import krippendorff_alpha, quadratic_kappa, spearman
+from r2d_bench.statistics.agreement import (
+    _coincidences,
+    alpha_of,
+    krippendorff_alpha,
+    quadratic_kappa,
+    spearman,
+)
 
 LEVELS = (1, 2, 3, 4, 5)
 X = None
@@ -146,6 +152,33 @@ def test_too_few_items_have_a_reason_and_no_nan(n: int) -> None:
         assert found.value is None or np.isfinite(found.value)
         assert found.interval.low is None
         assert found.interval.warning or found.reason
+
+
+def test_reasons_tell_what_is_missing() -> None:
+    assert quadratic_kappa([], [], LEVELS).reason == "no items"
+    assert krippendorff_alpha([(1, None)] * 3).reason == "no item has two ratings"
+    assert krippendorff_alpha([(2, 2)] * 3).reason == "no two ratings differ"
+    assert quadratic_kappa([2, 2], [2, 2], LEVELS).reason == "both gave one and the same rating to everything"
+    assert spearman([1, 1, 1], [1, 2, 3]).reason == "one side is constant"
+
+
+@pytest.mark.parametrize("raters", [4, 7, 8, 11])
+def test_what_rounding_leaves_is_no_disagreement(raters: int) -> None:
+    # Without the one item that divides them, all ratings are alike: alpha is undefined, not the ratio of two residues.
+    others = (6, 9, 12, 5, 3, 7)
+    units = [[1] * m for m in others] + [[1] * (raters - 1) + [2]]
+    stats = np.stack([_coincidences([float(v) for v in unit], [1.0, 2.0]) for unit in units])
+    left = stats.sum(0) - stats[-1] + np.array([0.0, 1e-16, 1e-16, 1e-16])
+    assert np.isnan(alpha_of(left, [1.0, 2.0], "nominal"))
+    assert krippendorff_alpha(units, resamples=50).interval.method == "percentile"
+
+
+def test_many_different_values_take_little_memory() -> None:
+    rng = np.random.default_rng(7)
+    one = rng.normal(0, 1, 3000)
+    other = one + rng.normal(0, 1, 3000)
+    found = spearman(one.tolist(), other.tolist(), resamples=20)
+    assert found.value == pytest.approx(spearmanr(one, other).statistic)
 
 
 def test_a_rating_outside_the_scale_is_an_error() -> None:

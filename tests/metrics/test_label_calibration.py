@@ -105,6 +105,26 @@ def test_selective_accuracy_is_that_of_the_surest() -> None:
     assert computed(gold, given).estimates["selective_accuracy"].value == pytest.approx(7 / 8)
 
 
+@pytest.mark.parametrize("right", [0, 30, 60])
+def test_one_confidence_for_all_has_one_bin_and_one_coverage_whatever_the_order(right: int) -> None:
+    # As a model that always tells the shares of its training labels: bins cut by order would make errors up.
+    gold = ["NOW"] * right + ["TODAY"] * (60 - right)
+    for ordered in (gold, gold[::-1], gold[::2] + gold[1::2]):
+        found = computed(ordered, [{"NOW": 0.75, "TODAY": 0.25}] * 60)
+        assert found.estimates["ece"].value == pytest.approx(abs(right / 60 - 0.75))
+        assert found.estimates["selective_accuracy"].value == pytest.approx(right / 60)
+        assert found.estimates["aurc"].value == pytest.approx(1 - right / 60)
+        assert found.extra["reliability"] == [{"confidence": 0.75, "accuracy": pytest.approx(right / 60), "n": 60}]
+        assert found.extra["risk_coverage"] == [{"coverage": 1.0, "risk": pytest.approx(1 - right / 60), "n": 60}]
+
+
+def test_no_error_at_all_says_what_resampling_cannot_see() -> None:
+    given = [{"NOW": 0.9 + k / 1000, "TODAY": 0.1 - k / 1000} for k in range(30)]
+    found = computed(["NOW"] * 30, given).estimates["aurc"]
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert "cannot show the uncertainty" in found.warnings[0]
+
+
 def test_without_probabilities_there_is_a_reason() -> None:
     for family in (calibration.compute(columns(["NOW"], ["NOW"])), computed(["NOW", "NOW"], [None, None])):
         assert {estimate.reason for estimate in family.estimates.values()} == {calibration.NO_PROBABILITIES}
