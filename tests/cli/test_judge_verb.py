@@ -105,7 +105,7 @@ def test_what_is_there_is_shown_before_the_rest_is_asked_for(cli: Cli, run: str)
     )
     assert said.code == 3
     (told,) = json.loads(said.out)
-    assert told["scores"]["unscored"] == {"transport": 7}
+    assert told["scores"]["counts"]["unscored"] == {"transport": 7}
 
 
 def test_a_dry_run_of_a_job_counts_repeats_and_every_criterion(cli: Cli) -> None:

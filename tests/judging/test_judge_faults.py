@@ -79,7 +79,8 @@ def test_replies(judged: Judged, kind: str) -> None:
     if fate != "scored" and not found["rule"]:
         assert scores["metrics"]["judge_mean"]["value"] is None
     lost = {} if fate == "scored" else {fate: N - found["rule"]}
-    assert (scores["unscored"], scores["by_rule"]) == (lost, found["rule"])
+    assert (scores["counts"]["unscored"], scores["counts"]["by_rule"]) == (lost, found["rule"])
+    assert (scores["asked"], scores["scored"]) == (N, found["scored"] + found["rule"])
     assert scores["metrics"]["judge_mean"]["n"] == found["scored"] + found["rule"]
 
 

@@ -162,6 +162,7 @@ def test_the_first_verdict_counts_and_repeats_show_the_noise() -> None:
     assert (found["examples"], found["times"]) == (1, 3)
     assert found["flips"]["value"] == 1
     assert found["spread"]["value"] == pytest.approx(np.std([3, 4, 5], ddof=1))
+    assert found["mean"]["value"] == pytest.approx(4)
 
 
 def test_noise_of_repeats() -> None:

@@ -132,7 +132,7 @@ def test_judging_from_python(judged: tuple[RunStore, Task], tmp_path: Path) -> N
     (done,) = api.judge([str(run.folder)], JudgeJob.model_validate(JUDGED), task_dirs=dirs)
     assert done.outcome.incomplete == 0
     assert len(done.planned.store.verdicts()) == 8
-    with pytest.raises(UserError, match="judge: modles"):
+    with pytest.raises(UserError, match="judge: unknown key 'modles'"):
         api.judge([run.folder], {"judge": "label_support", "modles": []}, task_dirs=dirs)
     with pytest.raises(UserError, match="use r2d-bench judge RUN RUN"):
         api.judge([run.folder], JUDGED | {"judge": "pairwise"}, task_dirs=dirs)

@@ -35,7 +35,8 @@ N = 12
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:
-    task = make_task(tmp_path, rows(N))
+    words = "cough since Monday with fever and a sore throat but no rash at all"
+    task = make_task(tmp_path, [one | {"note": f"{words} {one['id']}"} for one in rows(N)])
     specs = ("mock:random,seed=1", "mock:random,seed=2")
     return [(carry_out(task, spec, tmp_path / "runs")[0], task) for spec in specs]
 
