@@ -99,6 +99,17 @@ def test_the_judge_of_a_job_works_in_the_same_command(cli: Cli) -> None:
     assert len(judgments(next(str(p) for p in Path("runs").glob("*--mock--*")))) == 2
 
 
+def test_runs_without_rationales_are_passed_over_and_alone_refused(cli: Cli, run: str) -> None:
+    assert cli("run", "baseline:majority", *TASK).code == 0
+    silent = str(next(Path("runs").glob("*--baseline--*")))
+    how = ("--judge", "label_support", "--model", "mock:random", *DIRS)
+    alone = cli("judge", silent, *how)
+    assert alone.code == 2
+    assert "none of these runs has rationales to judge" in alone.err
+    assert cli("judge", silent, run, *how).code == 0
+    assert (judgments(silent), len(judgments(run))) == ([], 1)
+
+
 def test_what_is_there_is_shown_before_the_rest_is_asked_for(cli: Cli, run: str) -> None:
     said = cli(
         "judge", run, "--judge", "label_support", "--model", "mock:random", "--max-requests", "5", "--json", *DIRS
