@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from r2d_bench.api import build_leaderboard, load_task, run, score
+    from r2d_bench.api import build_leaderboard, compare, judge, load_task, run, score
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_leaderboard", "load_task", "run", "score"]
+__all__ = ["__version__", "build_leaderboard", "compare", "judge", "load_task", "run", "score"]
 
 
 def __getattr__(name: str) -> object:

@@ -236,5 +236,8 @@ def _check_prompt(loaded: LoadedRubric, path: Path) -> None:
     for name in needed:
         if (times := shown.count(known[name])) != 1:
             raise UserError(f"{path}: shows {name} {times} times; write {{{{ {name} }}}} once")
+    for criterion in spec.criteria:
+        if criterion.question not in shown:
+            raise UserError(f"{path}: does not ask '{criterion.question}' (criterion {criterion.name})")
     if not spec.reference and known["reference"] in shown:
         raise UserError(f"{path}: shows the reference, but judge.yaml says reference: false")

@@ -164,3 +164,9 @@ def test_bundled_prompts_fit_small_contexts(triage: Task) -> None:
 def test_an_unknown_judge_is_told_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'clinical_rationale'"):
         load_rubric("clinical_rationales")
+
+
+def test_a_prompt_that_asks_nothing_is_refused(own: Path) -> None:
+    (own / "prompt.j2").write_text("{{ case }} {{ answer }} {{ format }}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="does not ask"):
+        load_rubric(str(own))
