@@ -140,7 +140,9 @@ def own_rubric(folder: Path) -> Path:
         "flags": [{"name": "rude", "title": "Rude", "question": OWN_QUESTION, "critical": "true"}],
     }
     (folder / "judge.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    (folder / "prompt.j2").write_text("{{ case }}\n{{ answer }}\n{{ format }}\n", encoding="utf-8")
+    questions = "{% for one in criteria %}{{ one.question }}\n{% endfor %}"
+    prompt = questions + "{{ case }}\n{{ answer }}\n{{ format }}\n"
+    (folder / "prompt.j2").write_text(prompt, encoding="utf-8")
     return folder
 
 
