@@ -28,6 +28,7 @@ class Board(BaseModel):
         name: the board's name.
         title: heading of its page.
         description: the board's card: who it is for, what its figures mean.
+        url: where it stands, for citations.
         tasks: names of the tasks it shows, in this order; empty: every task that runs were made on.
         columns: metrics of the tables; each task's primary metric stands in front of them.
         bertscore: the encoder that all runs of the board are scored with; None leaves it to the tasks.
@@ -40,6 +41,7 @@ class Board(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     description: str = ""
+    url: str = Field(default="", pattern=r"^(https://\S+)?$")
     tasks: tuple[str, ...] = ()
     columns: tuple[str, ...] = Field(default=COLUMNS, min_length=1)
     bertscore: BertScore | None = None

@@ -5,6 +5,8 @@ Additions keep `SCHEMA`; a change of meaning, or of a key's place, raises it.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from r2d_bench.leaderboard.board import Board
@@ -13,7 +15,7 @@ from r2d_bench.leaderboard.parts import Figure, Frozen, MetricInfo, ModelInfo, S
 from r2d_bench.models.cards import ModelCard
 from r2d_bench.records import Json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class LabelInfo(Frozen):
@@ -218,12 +220,17 @@ class Risk(Frozen):
 class Row(Frozen):
     """One run. The last group of keys is None where the task publishes aggregates only.
 
+    `page` names the page of its model, which rows of several tasks may share; `command` is what would run it again,
+    `origin` who vouches for its figures, `seconds_each` the time for one answer.
     `rationale_style` is the style of the gold rationales that were compared with, where the task declares several;
     `training` is None where the model does not tell what it was trained on; `judgments` and `juries` are what judges
     said of its rationales.
     """
 
     run: str
+    page: str
+    command: str
+    origin: Literal["verified", "community", "own"] = "own"
     model: ModelInfo
     protocol: ProtocolInfo
     label_method: str
@@ -241,6 +248,7 @@ class Row(Frozen):
     metrics: dict[str, Figure]
     signatures: dict[str, str]
     rationale_style: str | None
+    seconds_each: float | None
     challenges: dict[str, ChallengeFigures]
     slices: dict[str, Slice]
     sittings: Sittings
@@ -266,6 +274,7 @@ class Column(Frozen):
         metric: the metric.
         signature: the one signature that its figures carry, where they carry one.
         split: the table has several columns of this metric, one per signature.
+        first: the board asks for it; the others are shown on demand.
         best: in the primary metric the models that cannot be told from the best one; elsewhere those with the best
             figure as shown. Among models that answered the whole split.
     """
@@ -273,6 +282,7 @@ class Column(Frozen):
     metric: str
     signature: str | None
     split: bool
+    first: bool
     best: tuple[str, ...]
 
 
@@ -333,10 +343,43 @@ class Ranking(Frozen):
     warning: str | None = None
 
 
+class RightWrong(Frozen):
+    """Items by whose label is right, and McNemar's exact p, which takes the items as independent."""
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+    p: float
+
+
+class Duel(Frozen):
+    """Two rows (or groups of seeds) compared in the primary metric, on the items of the ranking.
+
+    Attributes:
+        first, second: their runs.
+        difference: first minus second, `low` and `high` its interval; None where one is undefined.
+        p: of this pair alone; `corrected` is p after Holm, from which the words follow.
+        sentence: what is known of the two, in words.
+        labels: None for groups of seeds, and where the task publishes aggregates only.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    corrected: float | None
+    sentence: str
+    labels: RightWrong | None
+
+
 class Table(Frozen):
     """All runs on the same rows of one task@version. Rows are sorted by the primary metric; the order is no ranking.
 
-    Rows of a group of `seeds` stand together, at the place of their mean. `ranking` says which ranks are possible.
+    Rows of a group of `seeds` stand together, at the place of their mean. `ranking` says which ranks are possible,
+    `duels` how each two of its standings compare.
     """
 
     id: str
@@ -353,6 +396,7 @@ class Table(Frozen):
     rows: tuple[Row, ...]
     seeds: tuple[SeedGroup, ...] = ()
     ranking: Ranking
+    duels: tuple[Duel, ...] = ()
     judged: tuple[JudgedTable, ...] = ()
 
 
@@ -364,10 +408,11 @@ class Skipped(Frozen):
 
 
 class Results(Frozen):
-    """The whole document."""
+    """The whole document. `citation` is a BibTeX entry for it."""
 
     schema_version: int = Field(default=SCHEMA, serialization_alias="schema")
     board: Board
+    citation: str
     metrics: tuple[MetricInfo, ...]
     tables: tuple[Table, ...]
     judges: tuple[JudgeCard, ...] = ()

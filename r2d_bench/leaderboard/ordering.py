@@ -32,19 +32,23 @@ def sorted_rows(rows: Sequence[Row], metric: str, groups: Sequence[SeedGroup] = 
     return sorted(rows, key=key)
 
 
-def columns_of(metrics: Sequence[str], rows: Sequence[Row], ranking: Ranking) -> Iterator[Column]:
-    """Yield the columns of a table.
+def columns_of(first: Sequence[str], rows: Sequence[Row], ranking: Ranking) -> Iterator[Column]:
+    """Yield the columns of a table: those that the board asks for, then every other metric that a row has a figure in.
 
     Figures compare only under one signature, so that a metric with several gets a column for each.
     """
     tied = _tied_with_best(ranking, rows)
-    for metric in metrics:
+    others = [
+        name for name in METRICS if name not in first and any(row.metrics[name].value is not None for row in rows)
+    ]
+    for metric in (*first, *others):
         signed = [row for row in rows if row.metrics[metric].value is not None]
         signatures = sorted({row.signatures.get(metric) for row in signed}, key=lambda text: text or "")
         for signature in signatures or [None]:
             mine = [row for row in signed if row.signatures.get(metric) == signature]
             best = tied if tied and metric == ranking.metric else _best(metric, mine)
-            yield Column(metric=metric, signature=signature, split=len(signatures) > 1, best=best)
+            several = len(signatures) > 1
+            yield Column(metric=metric, signature=signature, split=several, first=metric in first, best=best)
 
 
 def may_rank(row: Row) -> bool:

@@ -1,13 +1,15 @@
-"""What paired tests say of the order of a table's rows."""
+"""What paired tests say of the order of a table's rows, and of each two of them."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from r2d_bench.comparison.measure import NotComparable
 from r2d_bench.comparison.standings import standings
+from r2d_bench.comparison.words import Told, sentence
 from r2d_bench.errors import UserError
-from r2d_bench.leaderboard.document import Ranking, Standing, ToLeader
+from r2d_bench.leaderboard.document import Duel, Ranking, RightWrong, Standing, ToLeader
 from r2d_bench.leaderboard.ordering import may_rank
 from r2d_bench.metrics.base import Direction
 from r2d_bench.metrics.registry import METRICS
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from r2d_bench.comparison.standings import Standings
     from r2d_bench.leaderboard.document import Row, SeedGroup
+    from r2d_bench.metrics.base import Metric
     from r2d_bench.runs.store import RunStore
 
 # What exactly is missing may name a path of this machine, which does not belong on a page.
@@ -30,8 +33,10 @@ def ranking_of(
     groups: Sequence[SeedGroup],
     stores: Mapping[str, RunStore],
     task_dirs: Sequence[Path] = (),
-) -> Ranking:
-    """Return the ranks that the rows of a table may have in its primary metric.
+    *,
+    texts: bool,
+) -> tuple[Ranking, tuple[Duel, ...]]:
+    """Return the ranks that the rows of a table may have in its primary metric, and how each two of them compare.
 
     Args:
         metric: the metric.
@@ -39,20 +44,21 @@ def ranking_of(
         groups: rows that differ in their seed alone; they have one rank together, if all of them may have one.
         stores: run → its folder.
         task_dirs: folders to look for the task in.
+        texts: whether the task publishes texts; counts of single items belong to them.
     """
     if METRICS[metric].direction is Direction.NONE:
-        return Ranking(metric=metric, reason="neither way is better")
+        return Ranking(metric=metric, reason="neither way is better"), ()
     able = {row.run for row in rows if may_rank(row) and row.metrics[metric].value is not None}
     together = {run: group.runs for group in groups for run in group.runs}
     sides = [runs for runs in dict.fromkeys(together.get(row.run, (row.run,)) for row in rows) if able.issuperset(runs)]
     try:
         found = standings(metric, [[stores[run] for run in side] for side in sides], task_dirs=task_dirs)
     except NotComparable as reason:
-        return Ranking(metric=metric, reason=str(reason))
+        return Ranking(metric=metric, reason=str(reason)), ()
     except UserError:
-        return Ranking(metric=metric, reason=NOT_AT_HAND)
+        return Ranking(metric=metric, reason=NOT_AT_HAND), ()
     board = found.contest.board
-    return Ranking(
+    ranking = Ranking(
         metric=metric,
         items=board.items,
         clusters=found.contest.clusters,
@@ -61,6 +67,7 @@ def ranking_of(
         standings=tuple(_standings(found)),
         warning=board.warning,
     )
+    return ranking, tuple(_duels(METRICS[metric], found, _names(found, rows, groups), texts=texts))
 
 
 def _standings(found: Standings) -> Iterator[Standing]:
@@ -90,3 +97,36 @@ def _to_leader(found: Standings, number: int, leader: int) -> ToLeader:
         p=pair.p,
         corrected=pair.corrected,
     )
+
+
+def _names(found: Standings, rows: Sequence[Row], groups: Sequence[SeedGroup]) -> list[str]:
+    """Return the name of each side, as its row has it."""
+    titles = {(row.run,): row.model.title for row in rows} | {group.runs: group.title for group in groups}
+    return [titles[runs] for runs in found.sides]
+
+
+def _duels(metric: Metric, found: Standings, names: Sequence[str], *, texts: bool) -> Iterator[Duel]:
+    board = found.contest.board
+    for pair in board.pairs:
+        cells = found.cells(pair.first, pair.second) if texts else None
+        told = Told(
+            first=names[pair.first],
+            second=names[pair.second],
+            items=board.items,
+            clusters=found.contest.clusters,
+            pairs=len(board.pairs),
+            level=board.level,
+            margin=None,
+            detectable=board.power(pair).detectable,
+        )
+        yield Duel(
+            first=found.sides[pair.first],
+            second=found.sides[pair.second],
+            difference=pair.difference,
+            low=pair.interval.low,
+            high=pair.interval.high,
+            p=pair.p,
+            corrected=pair.corrected,
+            sentence=sentence(metric, pair, told),
+            labels=None if cells is None else RightWrong(**asdict(cells), p=cells.p),
+        )

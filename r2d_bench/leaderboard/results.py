@@ -11,6 +11,7 @@ from r2d_bench.comparison.sides import Kin
 from r2d_bench.documents import load, slug
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard import privacy
+from r2d_bench.leaderboard.citing import bibtex, command_of, page_of
 from r2d_bench.leaderboard.document import (
     Bin,
     Card,
@@ -141,6 +142,7 @@ def collect(board: Board, runs: Path, task_dirs: Sequence[Path] = (), audits: Pa
     tables = tuple(_tables(board, taken, task_dirs))
     return Results(
         board=board,
+        citation=bibtex(board, tables),
         metrics=tuple(MetricInfo(**asdict(metric)) for metric in METRICS.values()),
         tables=tables,
         judges=tuple(_judges(taken, {row.run for table in tables if not table.texts for row in table.rows})),
@@ -215,7 +217,7 @@ def _table(board: Board, runs: Sequence[_Run], name: str, task_dirs: Sequence[Pa
     groups = gathered(rows, {run.store.name: run.alike for run in runs})
     ordered = sorted_rows(rows, next(iter(metrics)), groups)
     stores = {run.store.name: run.store for run in runs}
-    ranking = ranking_of(next(iter(metrics)), ordered, groups, stores, task_dirs)
+    ranking, duels = ranking_of(next(iter(metrics)), ordered, groups, stores, task_dirs, texts=decision.texts)
     return Table(
         id=slug(name.replace("@", "-v")),
         task=first.setup.task,
@@ -231,6 +233,7 @@ def _table(board: Board, runs: Sequence[_Run], name: str, task_dirs: Sequence[Pa
         rows=tuple(ordered),
         seeds=groups,
         ranking=ranking,
+        duels=duels,
         judged=tuple(judged_tables(ordered, {card.id: card for run in runs for card in run.judged.cards})),
     )
 
@@ -262,8 +265,11 @@ def _card(spec: TaskSpec) -> Card:
 def _row(run: _Run, *, texts: bool) -> Row:
     setup, scores = run.setup, run.scores
     selection = scores["selection"]
+    sittings = _sittings(run.manifest["sittings"])
     row = Row(
         run=run.store.name,
+        page=page_of(setup.model),
+        command=command_of(setup, Stamp(**selection)),
         model=_model(setup.model),
         protocol=_protocol(setup),
         label_method=str(setup.label_method),
@@ -283,7 +289,8 @@ def _row(run: _Run, *, texts: bool) -> Row:
         rationale_style=scores["rationale_style"],
         challenges={name: ChallengeFigures.model_validate(one) for name, one in scores["challenges"].items()},
         slices={name: Slice.model_validate(one) for name, one in scores["slices"].items()},
-        sittings=_sittings(run.manifest["sittings"]),
+        sittings=sittings,
+        seconds_each=round(sittings.seconds / scores["answered"], 4) if scores["answered"] else None,
         training=run.training,
         judgments=run.judged.judgments,
         juries=run.judged.juries,

@@ -57,7 +57,7 @@ def test_pages_show_what_the_task_declares(tmp_path: Path, visibility: str):
     headings = ("Challenge sets", "Slices", "Mix of calls, and costs")
     for text in (*headings, "Invariance flips, %", "NOW 20.0 %", "minimal pair"):
         assert text in page
-    index = (tmp_path / "site" / "index.html").read_text()
+    index = (tmp_path / "site" / "task" / table["id"] / "index.html").read_text()
     assert "Styles of gold rationales" in index
     assert "Accuracy on the call mix, %" in index
     ward = {part["value"]: part for part in found["slices"]["ward"]["values"]}

@@ -56,11 +56,12 @@ def address(made: JudgedBoard, name: str) -> str:
 
 def test_from_the_index_to_a_judge_and_to_what_it_said(page: Page, made: JudgedBoard) -> None:
     page.goto(address(made, "index.html"))
-    assert page.locator("table.judged").count() == 4  # two judges of the public task, two rubrics on the private one
-    page.locator("#open-v1 h3 a").first.click()
+    page.locator("#open-v1 h2 a").click()
+    assert page.locator("table.judged").count() == 2
+    page.locator("#judged h3 a").first.click()
     assert page.locator("table.rubric tbody tr").count() == 6
     page.go_back()
-    link = page.locator("#open-v1 table.judged tbody th a").first
+    link = page.locator("table.judged tbody th a").first
     anchor = (link.get_attribute("href") or "").partition("#")[2]
     link.click()
     assert page.locator(f"[id='{anchor}']").is_visible()
@@ -72,7 +73,7 @@ def test_from_the_index_to_a_judge_and_to_what_it_said(page: Page, made: JudgedB
 def test_nothing_sticks_out(browser: Browser, made: JudgedBoard, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
     page = context.new_page()
-    for name in ("index.html", f"run/{made.open[0]}.html", f"run/{made.closed}.html", *_judges(made)):
+    for name in ("index.html", "task/open-v1/index.html", f"run/{made.open[0]}.html", f"run/{made.closed}.html", *_judges(made)):
         page.goto(address(made, name))
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     context.close()

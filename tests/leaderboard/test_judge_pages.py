@@ -69,12 +69,14 @@ def test_results_hold_what_the_folders_hold(made: JudgedBoard, results: Results)
 
 
 def test_every_number_of_the_tables_stands_in_results(made: JudgedBoard, results: Results) -> None:
-    shown = Cells(made.site / "index.html").data
+    index = Cells(made.site / "index.html").data
     for table in results.tables:
+        shown = Cells(made.site / "task" / table.id / "index.html").data
         for judged in table.judged:
             rows = {row.run: row for row in table.rows}
             for run in judged.runs:
                 metrics = next(one for one in rows[run].judgments if one.judge == judged.judge).metrics
+                assert str(metrics["judge_mean"].value) in index
                 for name in ("judge_mean", "critical_fail_rate", "judge_coverage"):
                     assert str(metrics[name].value) in shown
     row = table_of(results, "open@1").rows[0]
@@ -101,7 +103,8 @@ def test_a_judge_without_an_audit_is_uncalibrated_on_every_page(made: JudgedBoar
         assert card.status == UNCALIBRATED
         assert words in Cells(made.site / "judge" / f"{card.id}.html").text
     for table in results.tables:
-        assert Cells(made.site / "index.html").text.count(words) >= 1
+        assert Cells(made.site / "task" / table.id / "index.html").text.count(words) >= 1
+        assert "uncalibrated" in Cells(made.site / "index.html").text
         for row in table.rows:
             theirs = [one.judge for one in row.judgments if one.judge in {card.id for card in bare}]
             text = Cells(made.site / "run" / f"{row.run}.html").text

@@ -98,7 +98,7 @@ def test_a_table_is_drawn_where_enough_rows_tell_what_they_took() -> None:
         return {
             "metrics": {"macro_f1": figure},
             "sittings": sittings,
-            "answered": 10,
+            "seconds_each": None,
             "complete": True,
             "model": {"row": "model", "title": title},
         }

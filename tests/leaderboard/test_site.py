@@ -73,15 +73,19 @@ def test_a_failed_build_keeps_the_old_site(made: Made, tmp_path: Path):
 
 def test_numbers_on_the_pages_are_those_of_results_json(made: Made):
     document = results(made)
-    expected = []
+    on_index = []
     for table in document["tables"]:
+        on_task = []
         for row in table["rows"]:
-            figures = [row["metrics"][column["metric"]] for column in table["columns"]]
-            for figure in figures:
+            for column in table["columns"]:
+                figure, shown = row["metrics"][column["metric"]], []
                 if figure["value"] is not None:
-                    expected.append(str(figure["value"]))
-                    expected += [f"{figure['low']}/{figure['high']}"] if figure["low"] is not None else []
-    assert Cells(made.site / "index.html").data == expected
+                    shown = [str(figure["value"])]
+                    shown += [f"{figure['low']}/{figure['high']}"] if figure["low"] is not None else []
+                on_task += shown
+                on_index += shown if column["first"] else []
+        assert Cells(made.site / "task" / table["id"] / "index.html").data == on_task
+    assert Cells(made.site / "index.html").data == on_index
     row = next(r for t in document["tables"] for r in t["rows"] if r["run"] == made.tfidf)
     on_page = Cells(made.site / "run" / f"{made.tfidf}.html").data
     for figure in row["metrics"].values():
@@ -99,7 +103,7 @@ def test_partial_runs_and_people_are_marked(made: Made):
     page = (made.site / "index.html").read_text()
     assert "partial: 60 of 240" in page
     assert '<span class="stamp human">human</span>' in page
-    assert f"<code>{made.unscored}</code>: not scored" in page
+    assert f"<code>{made.unscored}</code>: not scored" in (made.site / "about.html").read_text()
 
 
 def test_under_triage_is_said_in_words(made: Made):

@@ -6,7 +6,22 @@
   var rows = [];
   var waiting = null;
 
+  /* State in the address, as key=value&key=value. A plain #anchor is no state. */
+  function read() {
+    var text = location.hash.slice(1);
+    return new URLSearchParams(text.indexOf("=") < 0 ? "" : text);
+  }
+
+  function write(key, value) {
+    var state = read();
+    if (value === null || value === "") { state.delete(key); } else { state.set(key, value); }
+    var text = state.toString();
+    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  }
+
   window.R2D = {
+    hash: { get: function (key) { return read().get(key); }, set: write },
+    element: element,
     shard: function (key, part) {
       if (waiting && waiting.key === key) { waiting.rows = part; }
     }
