@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from r2d_bench.judging.meaning import SCORE
+from r2d_bench.leaderboard.judge_pages import meanings
+from r2d_bench.leaderboard.lookups import name_of
 from r2d_bench.leaderboard.plots.forest import Mark, forest
 from r2d_bench.leaderboard.plots.frame import Axis
 from r2d_bench.leaderboard.plots.lines import Series, curves
@@ -23,8 +26,10 @@ SEVERAL = 3  # fewer points tell less than the table
 
 
 def plots_of_table(table: Mapping[str, Json]) -> list[Plot]:
-    """Return the primary figure against size, cost and time, of rows that know them."""
+    """Return the primary figure of each row, of each seed, and against size, cost and time of rows that know them."""
     found = [
+        _rows(table),
+        _seeds(table),
         _against(table, "size", "Parameters", lambda row: row["sittings"]["card"]["parameters"]),
         _against(table, "cost", "US dollars", lambda row: row["sittings"]["cost"]),
         _against(table, "time", "Seconds an example", lambda row: row["seconds_each"]),
@@ -40,14 +45,54 @@ def _against(
     for row in table["rows"]:
         figure, x = row["metrics"][metric.name], of(row)
         if figure["value"] is not None and x:
-            kind = "human" if row["model"]["row"] == "human" else "" if row["complete"] else "part"
-            points.append(Point(row["model"]["title"], x, figure["value"], figure["low"], figure["high"], kind))
+            points.append(Point(name_of(row), x, figure["value"], figure["low"], figure["high"], _kind(row)))
     if len(points) < SEVERAL:
         return None
     higher = metric.direction is not Direction.LOWER
     return scatter(
         f"{metric.title} against {what}", title, heading(metric.name), points, _as(metric.name), higher=higher
     )
+
+
+def _rows(table: Mapping[str, Json]) -> Plot | None:
+    metric = table["primary"]
+    marks = [
+        Mark(name_of(row), figure["value"], figure["low"], figure["high"], kind=_kind(row))
+        for row in table["rows"]
+        if (figure := row["metrics"][metric])["value"] is not None
+    ]
+    return forest(METRICS[metric].title, heading(metric), marks, _as(metric)) if len(marks) > 1 else None
+
+
+def _kind(row: Mapping[str, Json]) -> str:
+    return "human" if row["model"]["row"] == "human" else "" if row["complete"] else "part"
+
+
+def _seeds(table: Mapping[str, Json]) -> Plot | None:
+    metric = table["primary"]
+    values = {row["run"]: row["metrics"][metric]["value"] for row in table["rows"]}
+    marks = [
+        Mark(group["title"], group["metrics"][metric]["mean"], single=tuple(values[run] for run in group["runs"]))
+        for group in table["seeds"]
+        if group["metrics"][metric]["mean"] is not None
+    ]
+    return forest(f"{METRICS[metric].title} of each seed, and their mean", heading(metric), marks, _as(metric))
+
+
+def plots_of_judgment(judgment: Mapping[str, Json], card: Mapping[str, Json]) -> list[Plot]:
+    """Return the mean of each criterion of a judge, with its interval; none where there are fewer than two."""
+    metrics = {name: metric for name, metric in meanings(card).items() if name.startswith(SCORE)}
+    marks = [
+        Mark(metric.title, figure["value"], figure["low"], figure["high"])
+        for name, metric in metrics.items()
+        if (figure := judgment["metrics"][name])["value"] is not None
+    ]
+    if len(marks) < 2:
+        return []
+    first = next(iter(metrics.values()))
+    rubric = card["rubric"]
+    plot = forest("Criteria", f"Score, {rubric['low']} to {rubric['high']}", marks, lambda value: shown(first, value))
+    return [] if plot is None else [plot]
 
 
 def plots_of_row(row: Mapping[str, Json]) -> list[Plot]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from r2d_bench.leaderboard.drawn import confusion_of, plots_of_row, plots_of_table
+from r2d_bench.leaderboard.drawn import confusion_of, plots_of_judgment, plots_of_row, plots_of_table
 from r2d_bench.leaderboard.judge_pages import helpers
 from r2d_bench.leaderboard.lookups import FILTERS, lookups
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # Kind of page → its scripts, beside the kernel.
 SCRIPTS = {"index.html": ["board.js"], "task.html": ["board.js"], "run.html": [], "compare.html": ["compare.js"]}
-ASSETS = ("r2d.css", "r2d.js", *sorted({name for names in SCRIPTS.values() for name in names}), "icon.svg")
+ASSETS = ("r2d.css", "r2d.js", "board.js", "compare.js", "icon.svg")
 
 
 def environment() -> Environment:
@@ -34,6 +34,7 @@ def environment() -> Environment:
     env.globals |= lookups()
     env.globals |= helpers()
     env.globals |= {"plots_of_table": plots_of_table, "plots_of_row": plots_of_row, "confusion_of": confusion_of}
+    env.globals["plots_of_judgment"] = plots_of_judgment
     env.filters |= FILTERS
     return env
 

@@ -73,7 +73,8 @@ def test_from_the_index_to_a_judge_and_to_what_it_said(page: Page, made: JudgedB
 def test_nothing_sticks_out(browser: Browser, made: JudgedBoard, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
     page = context.new_page()
-    for name in ("index.html", "task/open-v1/index.html", f"run/{made.open[0]}.html", f"run/{made.closed}.html", *_judges(made)):
+    pages = ("index.html", "task/open-v1/index.html", f"run/{made.open[0]}.html", f"run/{made.closed}.html")
+    for name in (*pages, *_judges(made)):
         page.goto(address(made, name))
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     context.close()

@@ -93,18 +93,20 @@ def test_a_runs_plots_show_its_own_numbers(made: Made) -> None:
 def test_a_table_is_drawn_where_enough_rows_tell_what_they_took() -> None:
     def row(title: str, value: float, parameters: int | None) -> Json:
         figure = {"value": value, "low": None, "high": None}
-        card = {"parameters": parameters}
+        card = {"parameters": parameters, "title": None}
         sittings = {"card": card, "cost": 0.0, "seconds": 0.0}
         return {
             "metrics": {"macro_f1": figure},
             "sittings": sittings,
             "seconds_each": None,
+            "run": title,
             "complete": True,
             "model": {"row": "model", "title": title},
         }
 
     rows = [row("small", 0.3, 10**6), row("large", 0.5, 10**9), row("middle", 0.4, 10**8), row("unknown", 0.9, None)]
-    (plot,) = plots_of_table({"primary": "macro_f1", "rows": rows})
+    whiskers, plot = plots_of_table({"primary": "macro_f1", "rows": rows, "seeds": []})
+    assert [cells[0] for cells in whiskers.rows] == ["small", "large", "middle", "unknown"]
     assert plot.title == "Macro-F1 against size"
     assert [cells[1] for cells in plot.rows] == ["small", "middle", "large"]
-    assert plots_of_table({"primary": "macro_f1", "rows": rows[:2]}) == []
+    assert len(plots_of_table({"primary": "macro_f1", "rows": rows[:2], "seeds": []})) == 1

@@ -176,7 +176,7 @@
   };
 
   function distinct(rows, name) {
-    return list(new Set(rows.map(function (row) { return row.dataset[name]; }))).filter(Boolean).sort();
+    return Array.from(new Set(rows.map(function (row) { return row.dataset[name]; }))).filter(Boolean).sort();
   }
 
   Board.prototype.controls = function () {
@@ -313,8 +313,7 @@
   };
 
   list(document.querySelectorAll(".tools")).forEach(function (tools) {
-    var table = document.getElementById("board-" + tools.dataset.for);
-    var status = list(document.querySelectorAll(".status")).filter(function (one) { return one.dataset.for === tools.dataset.for; })[0];
-    new Board(table, tools, status).start();
+    var area = tools.nextElementSibling;
+    new Board(area.querySelector("table"), tools, area.nextElementSibling).start();
   });
 }());

@@ -61,14 +61,14 @@
   function block(parent, title, text, empty) {
     if (text === null || text === undefined) { return; }
     var part = element("div", "part");
-    part.appendChild(element("h4", "", title));
+    part.appendChild(element("h3", "", title));
     part.appendChild(text === "" ? element("p", "none", empty || "(empty)") : element("pre", "", text));
     parent.appendChild(part);
   }
 
   function verdict(parent, judge) {
     var part = element("div", "verdict");
-    part.appendChild(element("h4", "", "Judge " + judge.title));
+    part.appendChild(element("h3", "", "Judge " + judge.title));
     if (judge.unscored) { part.appendChild(element("p", "note", "No verdict: " + judge.unscored)); }
     if (judge.by_rule) { part.appendChild(element("p", "note", "By rule: no call was needed")); }
     if (judge.explanation) { part.appendChild(element("pre", "", judge.explanation)); }

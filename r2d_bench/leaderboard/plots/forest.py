@@ -62,7 +62,7 @@ def forest(title: str, unit: str, marks: Sequence[Mark], shown: Callable[[float]
         parts.append(tag("g", *_row(mark, scale, _TOP + _ROW * (place + 0.5)), class_=mark.kind or None))
     singles = any(mark.single for mark in marks)
     rows = tuple(_cells(mark, shown, singles=singles) for mark in marks)
-    columns = ("", unit, "95 % interval", *(("each",) if singles else ()))
+    columns = ("Row", unit, "95 % interval", *(("each",) if singles else ()))
     return Plot(title, drawing(title, WIDTH, bottom + _BOTTOM, parts), columns, rows)
 
 
