@@ -13,6 +13,7 @@ import numpy as np
 
 from r2d_bench.errors import UserError
 from r2d_bench.metrics.base import About, Family, Metric
+from r2d_bench.metrics.embeddings import Embeddings
 from r2d_bench.metrics.figures import all_missing, cluster_codes, means, scorable_texts, spread
 from r2d_bench.quiet import quiet
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from r2d_bench.statistics.bootstrap import Floats
 
 MAX_TOKENS = 512  # a tokenizer may name no limit; positions of the usual encoders end here
-_CHUNK = 2000  # items at once: bert-score keeps the embeddings of all texts of a call
+_CHUNK = 2000  # items at once: the embeddings of all texts of a call are held
 _NOT_INSTALLED = "bert-score is not installed: pip install 'r2d-bench[bertscore]'"
 
 
@@ -67,6 +68,7 @@ class BertScorer:
 
     encoder: Encoder
     _loaded: Any = field(default=None, init=False, repr=False)
+    _embeddings: Embeddings | None = field(default=None, init=False, repr=False)
     _unavailable: str | None = field(default=None, init=False, repr=False)
 
     @property
@@ -107,11 +109,13 @@ class BertScorer:
         if not rows:
             return scores, 0
         scorer = self._scorer()
+        if self._embeddings is None:
+            self._embeddings = Embeddings(scorer, self.encoder.batch_size)
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
-            texts, golds = [hypotheses[row] for row in chunk], [references[row] for row in chunk]
-            found = scorer.score(texts, golds, batch_size=self.encoder.batch_size)
-            scores[chunk] = np.column_stack([part.double().numpy() for part in found])
+            scores[chunk] = self._embeddings.score(
+                [hypotheses[row] for row in chunk], [references[row] for row in chunk]
+            )
         # A text that the tokenizer reads as nothing (control characters) has no similarity to anything.
         scores = np.where(np.isfinite(scores), scores, 0.0)
         seen = {hypotheses[row] for row in rows}.union(*(references[row] for row in rows))

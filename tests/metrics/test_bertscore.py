@@ -119,6 +119,22 @@ def test_signature_names_the_model_and_no_path(scorer: BertScorer):
         assert MINILM not in text
 
 
+def test_gold_texts_are_embedded_once_for_all_models(scorer: BertScorer, own: BERTScorer):
+    mine = BertScorer(scorer.encoder)
+    golds = [f"gold rationale number {n} of several words" for n in range(7)]
+    read: list[int] = []
+    mine._scorer()._model.register_forward_hook(lambda _, inputs, __: read.append(len(inputs[0])))
+    for model in ("first", "second"):
+        said = [f"{model} says {n}" for n in range(7)]
+        found, _ = mine.score(said, [[gold] for gold in golds])
+        expected = np.column_stack([part.numpy() for part in own.score(said, golds)])
+        assert np.abs(found - expected).max() < 1e-5
+    assert sum(read) == 7 + 2 * 7
+    before = sum(read)
+    mine.score(golds, [[gold] for gold in golds])  # texts of gold rationales are known as well
+    assert sum(read) == before
+
+
 def test_an_encoder_loads_once(scorer: BertScorer):
     loaded = scorer._scorer()
     bertscore.compute(columns(TEXTS, [[g] for g in GOLDS]), scorer, resamples=20)
