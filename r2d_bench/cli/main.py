@@ -12,6 +12,7 @@ from r2d_bench import __version__
 from r2d_bench.cli import (
     compare,
     convert,
+    doctor,
     judge,
     judge_agreement,
     judge_audit,
@@ -40,6 +41,7 @@ VERBS = (
     judges,
     leaderboard,
     convert,
+    doctor,
 )
 DESCRIPTION = "Benchmark models that predict a label and write a rationale."
 EXAMPLES = """examples:
