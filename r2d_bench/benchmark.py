@@ -6,13 +6,13 @@ hour on the first.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from r2d_bench.documents import check_writable
 from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.job import ModelJob
 from r2d_bench.judging.panel import judge_planned, judges_for, plan_judgings
@@ -21,6 +21,7 @@ from r2d_bench.leaderboard.build import build, check_out
 from r2d_bench.models.base import Trainable
 from r2d_bench.models.cards import ModelCard, NamedModel, card_of, load_models
 from r2d_bench.models.registry import make_model, parse_spec
+from r2d_bench.models.spread import check_spread, executor_of, spread
 from r2d_bench.runs.asking import Progress
 from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.execute import Outcome, Sitting, execute
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from r2d_bench.judging.setup import JudgeSetup
     from r2d_bench.leaderboard.board import Board
     from r2d_bench.models.base import Model
+    from r2d_bench.models.registry import ModelSpec
+    from r2d_bench.models.spread_cluster import Executor
     from r2d_bench.records import Json
     from r2d_bench.training.listener import Listener
     from r2d_bench.training.planning import Plan
@@ -74,6 +77,7 @@ class PlannedRun:
     probes: tuple[str, ...]
     challenges: tuple[str, ...]
     card: ModelCard
+    spec: ModelSpec
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class _Place:
         model: not yet fitted.
         card: what `models.yaml` tells of it.
         panel: it stands in the board's panel, and may be left out.
+        spec: what the model was made from.
     """
 
     task: Task
@@ -93,6 +98,7 @@ class _Place:
     model: Model
     card: ModelCard
     panel: bool
+    spec: ModelSpec
 
     @property
     def to_train(self) -> Trainable | None:
@@ -152,7 +158,12 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
     """
     board = load_board(job.board)
     _check_folders(job)
-    planned = plan(job, reporter)
+    with executor_of(job) as executor:
+        return _benchmark(job, board, executor, reporter)
+
+
+def _benchmark(job: Job, board: Board, executor: Executor | None, reporter: Reporter) -> Report:
+    planned = plan(job, reporter, executor=executor)
     judges = plan_judges(job, planned)
     options = ScoreOptions(bertscore=job.bertscore or board.bertscore, paper=job.paper, seed=job.seed)
     scorers, report = Scorers(), Report()
@@ -161,9 +172,10 @@ def benchmark(job: Job, reporter: Reporter) -> Report:
         reporter.run_started(number, len(planned), run.setup, run.selection)
         card = run.card.model_dump(exclude_none=True)
         lineage = run.model.lineage.as_json() if run.model.lineage else None
-        sitting = Sitting(run.selection, run.probes, run.challenges, budget, card, lineage)
-        with closing(run.model):
-            outcome = execute(run.task, run.model, run.setup, sitting, run.store, reporter)
+        by = executor.cluster.as_json() if executor else None
+        sitting = Sitting(run.selection, run.probes, run.challenges, budget, card, lineage, by)
+        with closing(spread(run.model, run.spec, run.setup.seed, run.task, executor)) as model:
+            outcome = execute(run.task, model, run.setup, sitting, run.store, reporter)
         reporter.scoring()
         scores = score_run(run.store, run.task, options, scorers)
         report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
@@ -199,7 +211,7 @@ def _judge(
     return finished
 
 
-def plan(job: Job, reporter: Reporter, *, train: bool = True) -> list[PlannedRun]:
+def plan(job: Job, reporter: Reporter, *, train: bool = True, executor: Executor | None = None) -> list[PlannedRun]:
     """Return every run of the job, checked: tasks loaded, models found and fitted, no weights loaded.
 
     Every model is made and every run is planned before the first training begins. A model of the board's panel that
@@ -209,6 +221,7 @@ def plan(job: Job, reporter: Reporter, *, train: bool = True) -> list[PlannedRun
         job: the job.
         reporter: who is told.
         train: train what has to be trained; without, such runs stand there by an identity without a digest.
+        executor: what will spread the requests.
 
     Raises:
         UserError: the first thing that cannot work.
@@ -217,6 +230,7 @@ def plan(job: Job, reporter: Reporter, *, train: bool = True) -> list[PlannedRun
     places = dict(enumerate(_places(job, reporter)))
     for number, place in places.items():
         with _leaving_out(place.wanted.spec, reporter, panel=place.panel):
+            check_spread(executor, place.task, place.model)
             place.model.fit(place.task.training(), place.task.validation())
             found[number] = _plan_one(job, place)
     waiting = {n: model for n in found if (model := places[n].to_train) is not None} if train else {}
@@ -298,8 +312,9 @@ def _place(
             known = did_you_mean(spec, names) if names else " (there is no models.yaml)"
             raise UserError(f"model '{spec}': neither KIND:NAME, such as hf:./my-t5, nor a name of models.yaml{known}")
         spec, card = names[spec].spec, names[spec].card
-    model = make_model(parse_spec(spec), task=task, seed=seed, usual={"checkpoints": job.checkpoints})
-    return _Place(task, wanted, seed, model, card, panel)
+    parsed = parse_spec(spec)
+    model = make_model(parsed, task=task, seed=seed, usual={"checkpoints": job.checkpoints})
+    return _Place(task, wanted, seed, model, card, panel, parsed)
 
 
 def _plan_one(job: Job, place: _Place) -> PlannedRun:
@@ -324,6 +339,7 @@ def _plan_one(job: Job, place: _Place) -> PlannedRun:
         probes=_probes(job.probes, setup),
         challenges=_challenges(job.challenges, task, model, selection),
         card=_card(place),
+        spec=place.spec,
     )
 
 
@@ -378,14 +394,7 @@ def _with_tasks(board: Board, planned: Sequence[PlannedRun]) -> Board:
 
 def _check_folders(job: Job) -> None:
     """Refuse folders that cannot be written, before an hour of work."""
-    for name in (job.runs, job.site):
-        if name is None:
-            continue
-        folder = Path(name)
-        existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        if not existing.is_dir():
-            raise UserError(f"{folder}: cannot be written ({existing} is a file)")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise UserError(f"{folder}: cannot be written (no permission in {existing})")
+    for name in filter(None, (job.runs, job.site)):
+        check_writable(Path(name))
     if job.site is not None:
         check_out(Path(job.site))

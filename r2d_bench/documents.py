@@ -169,6 +169,19 @@ def to_json(value: Json, *, indent: int | None = 1) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=indent)
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that is not there and cannot be made, or cannot be written in.
+
+    Raises:
+        UserError: a file stands in its place, or a permission is missing.
+    """
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"{folder}: cannot be written ({existing} is a file)")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: cannot be written (no permission in {existing})")
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole file so that a reader or a crash never sees half of it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

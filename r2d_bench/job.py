@@ -105,6 +105,11 @@ class Job(_Part):
         judges: who judges the rationales, by which rubric.
         judge_dirs: further folders with rubrics.
         audits: folder of the judges' audits.
+        executor: `ray` spreads every model over workers; none by default, unless workers are asked for.
+        workers: processes that answer; one for each share of a GPU, or one, where absent.
+        worker_gpus: GPUs of each worker, also a part of one; 1 by default where there are GPUs.
+        worker_memory: GiB that are kept for each worker.
+        ray_address: `auto`, or HOST:PORT of a cluster; by default $RAY_ADDRESS, else Ray is started on this machine.
         max_requests, max_cost: stop cleanly when so many requests were sent, or US dollars spent.
     """
 
@@ -132,6 +137,11 @@ class Job(_Part):
     judges: tuple[JudgeJob, ...] = ()
     judge_dirs: tuple[str, ...] = ()
     audits: str = "audits"
+    executor: Literal["none", "ray"] | None = None
+    workers: PositiveInt | None = None
+    worker_gpus: float | None = Field(default=None, ge=0)
+    worker_memory: float | None = Field(default=None, gt=0)
+    ray_address: str | None = None
     max_requests: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)
 
@@ -140,6 +150,22 @@ class Job(_Part):
     def _no_site(cls, site: Any) -> Any:  # noqa: ANN401 - unchecked input
         """A job file holds text alone, so that no page is asked for in words (`site: none`, or nothing behind it)."""
         return None if site in ("", "none", "null") else site
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the requests are spread over workers."""
+        return self.executor == "ray" or (self.executor is None and self._asks_for_workers)
+
+    @property
+    def _asks_for_workers(self) -> bool:
+        told = (self.workers, self.worker_gpus, self.worker_memory, self.ray_address)
+        return any(value is not None for value in told)
+
+    @model_validator(mode="after")
+    def _executor_fits(self) -> Self:
+        if self.executor == "none" and self._asks_for_workers:
+            raise ValueError("executor none has no workers: leave out workers, worker_gpus, worker_memory, ray_address")
+        return self
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -40,6 +40,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON to standard output")
 
 
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Add --executor and what belongs to it."""
+    parser.add_argument("--executor", choices=["none", "ray"], help="ray: spread local models over workers")
+    parser.add_argument("--workers", type=int, metavar="N", help="so many (default: one for each GPU, else one)")
+    parser.add_argument("--worker-gpus", type=float, metavar="X", help="GPUs of each worker (default: 1 if there are)")
+    parser.add_argument("--worker-memory", type=float, metavar="GIB", help="memory that is kept for each worker")
+    parser.add_argument("--ray-address", metavar="auto|HOST:PORT", help="join a cluster (default: start Ray here)")
+
+
 def add_task_dir(parser: argparse.ArgumentParser) -> None:
     """Add --task-dir."""
     parser.add_argument(

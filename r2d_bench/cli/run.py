@@ -23,6 +23,7 @@ EXAMPLES = """\
   r2d-bench run hf:./my-t5 -t triage --board main --probes all
   r2d-bench run r2d:tiny r2d:google/flan-t5-base -t triage --seeds 1,2,3      train, then benchmark
   r2d-bench run hf:./my-t5 -t triage --judge clinical_rationale --judge-model api:openai/gpt-4o-mini
+  r2d-bench run hf:./my-t5 -t triage --workers 2                             two processes (or GPUs), through Ray
   r2d-bench run --config job.yaml --dry-run
 the same command again goes on where it stopped
 """
@@ -76,6 +77,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument("--no-page", action="store_true", help="build no page")
     parser.add_argument("--board", metavar="NAME", help="the leaderboard of the page; its baseline panel is run too")
     options.add_bertscore(parser)
+    options.add_executor(parser)
     options.add_json(parser)
 
 
@@ -158,6 +160,11 @@ def _given(args: Namespace) -> dict[str, Json]:
         "probes": _words(args.probes),
         "judges": _judges(args),
         "judge_dirs": args.judge_dir,
+        "executor": args.executor,
+        "workers": args.workers,
+        "worker_gpus": args.worker_gpus,
+        "worker_memory": args.worker_memory,
+        "ray_address": args.ray_address,
         "max_requests": args.max_requests,
         "max_cost": args.max_cost,
         "bertscore": bertscore.model_dump() if bertscore else None,

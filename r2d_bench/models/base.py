@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from r2d_bench.models.registry import ModelSpec
     from r2d_bench.records import Example
     from r2d_bench.tasks.task import Task
     from r2d_bench.training.lineage import Lineage
@@ -187,6 +188,11 @@ class Trainable(Model):
     @abstractmethod
     def ready(self) -> bool:
         """Whether the trained weights are there."""
+
+    @property
+    @abstractmethod
+    def trained_spec(self) -> ModelSpec:
+        """The checkpoint as a model of its own, which gives the same answers: for processes that do not train."""
 
     @abstractmethod
     def train(self, listener: Listener, needed: Collection[Path] = ()) -> None:

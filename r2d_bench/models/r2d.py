@@ -18,6 +18,7 @@ from r2d_bench.models.base import Params as BaseParams
 from r2d_bench.models.hf import HF, HFParams
 from r2d_bench.models.hf_loading import load, read_nature
 from r2d_bench.models.hf_lora import find_checkpoint
+from r2d_bench.models.registry import ModelSpec
 from r2d_bench.models.weights import find_weights
 from r2d_bench.records import Json, LabelMethod
 from r2d_bench.training.methods import METHODS
@@ -120,6 +121,13 @@ class R2D(Trainable):
     def ready(self) -> bool:
         """Whether the checkpoint is there."""
         return self._trained is not None
+
+    @property
+    def trained_spec(self) -> ModelSpec:
+        """The checkpoint's folder, as `hf` answers with it."""
+        params = {"dtype": self._params.dtype, "device": self._params.device}
+        base = {"base": self._base} if self._plan.recipe.lora is not None else {}
+        return ModelSpec("hf", str(self._plan.folder), params | base)
 
     def train(self, listener: Listener, needed: Collection[Path] = ()) -> None:
         """Train, or find what was trained before."""

@@ -57,6 +57,7 @@ class Sitting:
         budget: what may be spent; shared by the runs of a job.
         card: what is known of the model (kept with the sitting, shown on pages).
         lineage: what the model's weights were trained on, where it tells (kept likewise).
+        executor: what the requests were spread by, and over how many workers; None for this process alone.
     """
 
     selection: Selection
@@ -65,6 +66,7 @@ class Sitting:
     budget: Budget = field(default_factory=Budget)
     card: Mapping[str, Json] = field(default_factory=dict)
     lineage: Mapping[str, Json] | None = None
+    executor: Mapping[str, Json] | None = None
 
 
 def execute(
@@ -97,6 +99,7 @@ def execute(
                 "rationale_style": task.style,
                 "card": dict(sitting.card),
                 "lineage": sitting.lineage,
+                "executor": sitting.executor,
             }
         )
         asker = Asker(model, store.responses(), sitting.budget, progress)
