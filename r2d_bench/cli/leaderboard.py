@@ -1,11 +1,11 @@
-"""`leaderboard build | serve | publish`: pages from run folders, and where others can see them."""
+"""`leaderboard build | serve | publish | …`: pages from run folders, and where others can see them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r2d_bench.cli import options
+from r2d_bench.cli import leaderboard_submit, options
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "leaderboard", "Static pages from run folders.", _help, EXAMPLES)
     parser.set_defaults(parser=parser)
-    kinds = parser.add_subparsers(metavar="build|serve|publish")
+    kinds = parser.add_subparsers(metavar="build|serve|publish|verify|submit|accept")
     build = options.add_verb(kinds, "build", "Build the pages of a board.", main, EXAMPLES)
     build.add_argument("board", nargs="?", default="main", metavar="BOARD", help="name or folder (default: main)")
     options.add_runs(build)
@@ -42,6 +42,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     where.add_argument("--branch", metavar="REMOTE", help="push them to a branch of a git repository (GitHub Pages)")
     where.add_argument("--space", metavar="OWNER/NAME", help="upload them as a static Space of the Hugging Face hub")
     publish.add_argument("--branch-name", default="gh-pages", metavar="NAME", help="the branch (default: gh-pages)")
+    leaderboard_submit.add_kinds(kinds)
 
 
 def _help(args: Namespace) -> int:

@@ -1,0 +1,43 @@
+"""Who vouches for a run: nobody yet, or a recomputation that is written down beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from r2d_bench import __version__
+from r2d_bench.documents import read_json, to_json, write_atomically
+from r2d_bench.leaderboard.verify import digests
+from r2d_bench.runs.provenance import now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from r2d_bench.leaderboard.verify import Verification
+    from r2d_bench.runs.store import RunStore
+
+VERIFICATION = "verification.json"
+SUBMISSION = "submission.json"
+SCHEMA = 1
+
+Origin = Literal["verified", "community", "own"]
+
+
+def origin_of(store: RunStore) -> Origin:
+    """Return whether a run was recomputed as it is now, came from elsewhere and was not, or was made here."""
+    path = store.folder / VERIFICATION
+    if path.is_file() and read_json(path).get("files") == digests(store.folder):
+        return "verified"
+    return "community" if (store.folder / SUBMISSION).is_file() else "own"
+
+
+def mark(folder: Path, found: Verification) -> None:
+    """Write down that a run was recomputed; its files as they are now are meant, and no later ones."""
+    document = {
+        "schema": SCHEMA,
+        "date": now()[:10],
+        "version": __version__,
+        "files": digests(folder),
+        "equal": found.equal,
+        "not_recomputed": found.not_recomputed,
+    }
+    write_atomically(folder / VERIFICATION, to_json(document) + "\n")
