@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from r2d_bench.documents import to_json
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.document import Results
-from r2d_bench.leaderboard.examples import example_shards
+from r2d_bench.leaderboard.examples import example_files
 from r2d_bench.leaderboard.exports import leaderboard_csv
 from r2d_bench.leaderboard.hub_card import model_index
+from r2d_bench.leaderboard.leaks import guard_of
 from r2d_bench.leaderboard.results import AUDITS, collect
 from r2d_bench.leaderboard.site import assets, pages
-from r2d_bench.runs.store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,14 +41,17 @@ def build(board: Board, runs: Path, out: Path, task_dirs: Sequence[Path] = (), a
         The path of `index.html`.
 
     Raises:
-        UserError: no runs, `out` is something else than a site, or it cannot be written.
+        UserError: no runs, `out` is something else than a site, it cannot be written, or a file of it would hold words
+            of a task that is not public.
     """
     check_out(out)
     out = out.resolve()
     results = collect(board, runs, task_dirs, audits)
+    guard = guard_of(results, runs, task_dirs)
     fresh, old = (out.with_name(f".{out.name}.{kind}.{secrets.token_hex(4)}") for kind in ("new", "old"))
     try:
         for name, text in _files(results, runs):
+            guard.check(name, text)
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             # A lone half of a surrogate pair in a model's text has no bytes.
@@ -89,6 +92,6 @@ def _files(results: Results, runs: Path) -> Iterator[tuple[str, str]]:
     for table in results.tables:
         for row in table.rows:
             yield f"downloads/model-index/{row.run}.yaml", model_index(table, row)
-            if row.examples is not None:
-                for name, text in example_shards(RunStore(runs / row.run)):
-                    yield f"data/{row.run}/{name}", text
+        if table.texts:
+            for name, text in example_files(table, runs):
+                yield f"data/{name}", text

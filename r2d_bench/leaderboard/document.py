@@ -15,7 +15,7 @@ from r2d_bench.leaderboard.parts import Figure, Frozen, MetricInfo, ModelInfo, S
 from r2d_bench.models.cards import ModelCard
 from r2d_bench.records import Json
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class LabelInfo(Frozen):
@@ -35,12 +35,12 @@ class ChallengeInfo(Frozen):
 
 
 class ChallengeFigures(Frozen):
-    """A challenge set that was asked: its rows, how many were answered, and its own figures."""
+    """A challenge set that was asked: its rows, how many were answered (None: so few are withheld), its own figures."""
 
     title: str
     kind: str
-    n: int
-    answered: int
+    n: int | None
+    answered: int | None
     metrics: dict[str, Figure]
 
 
@@ -179,19 +179,29 @@ class SeedGroup(Frozen):
 
 
 class ExampleCounts(Frozen):
-    """The published examples of a run: how many in all, in how many shards, and how many of each outcome.
+    """The published examples of a run: how many in all, and how many of each outcome; of the evaluated split.
 
-    `wrong` includes `unparsed`; an item without an answer or without a gold label is `unscored`. `poor` are those that
-    a judge gave a mean of at most a quarter up its scale (2 of 1 to 5); None where nothing was judged.
+    Attributes:
+        n: all of them.
+        right, wrong: by the label; `wrong` includes `unparsed`, answers without a valid label.
+        unscored: without an answer or without a gold label.
+        under, over: labels below and above the gold one in urgency; None where labels have no order.
+        differ: those where the runs of the table that answered gave different labels; None for a single run.
+        poor: those that a judge gave a mean of at most a quarter up its scale (2 of 1 to 5); None where nothing was
+            judged.
+        challenges: challenge set → its rows, which are in no other count.
     """
 
     n: int
-    shards: int
     right: int
     wrong: int
     unparsed: int
     unscored: int
+    under: int | None = None
+    over: int | None = None
+    differ: int | None = None
     poor: int | None = None
+    challenges: dict[str, int] = Field(default_factory=dict)
 
 
 class SweepPoint(Frozen):
@@ -264,7 +274,7 @@ class Row(Frozen):
     cost_sweep: tuple[SweepPoint, ...] | None = None
     reliability: tuple[Bin, ...] | None = None
     risk_coverage: tuple[Risk, ...] | None = None
-    examples: ExampleCounts | None
+    examples: ExampleCounts | None = None
 
 
 class Column(Frozen):

@@ -1,171 +1,160 @@
-"""The examples of a run as pages show them. Only ever asked for tasks that publish texts."""
+"""The examples of a table as its pages load them. Only ever asked for tasks that publish texts.
+
+```
+data/<table>/items/index.js   columns: id, gold label, challenge set, whether the models disagree
+data/<table>/items/000.js     texts of 250 items: input, gold rationale
+data/<table>/<run>/index.js   columns: which items, what became of each, label, what judges gave
+data/<table>/<run>/000.js     texts of 250 rows: outputs, rationale, values, verdicts
+```
+
+Classic scripts, `R2D.shard(key, JSON)`, because `fetch` fails on pages that are opened from disk. Pages filter on the
+indexes and load texts as rows are shown.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+import json
 from typing import TYPE_CHECKING
 
-from r2d_bench.documents import to_json
-from r2d_bench.errors import UserError
-from r2d_bench.judging.meaning import FLAG, SCORE, judge_metrics
-from r2d_bench.judging.score import mean_of
-from r2d_bench.judging.store import find_judgments
-from r2d_bench.leaderboard.document import ExampleCounts
-from r2d_bench.leaderboard.judged import title_of
+from r2d_bench.leaderboard.example_index import columns, read_index
 from r2d_bench.metrics.display import heading, shown
 from r2d_bench.metrics.registry import METRICS
+from r2d_bench.runs.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from r2d_bench.judging.rubric import Rubric
-    from r2d_bench.judging.verdict import Verdict
+    from r2d_bench.leaderboard.document import Table
+    from r2d_bench.leaderboard.example_index import Answers, ExampleIndex
     from r2d_bench.records import Json
-    from r2d_bench.runs.store import RunStore
 
 SHARD_ROWS = 250
+ITEMS = "items"
+INDEX = "index"
+# Columns of a run's table that its shards show as they are.
+_SHOWN = ("label_status", "rationale", "rationale_status", "unscored", "input_cut", "output_cut")
 
 
-def count_examples(store: RunStore) -> ExampleCounts:
-    """Return how many examples the run has, by outcome and by what judges said.
+def example_files(table: Table, runs: Path) -> Iterator[tuple[str, str]]:
+    """Yield path below `data/` and JavaScript text of every index and shard of a table.
+
+    Args:
+        table: one that publishes texts.
+        runs: the folder that holds the run folders.
 
     Raises:
-        UserError: the run has no `examples.parquet`.
+        UserError: a run has no `examples.parquet`.
     """
-    rows = _table(store)
-    states = Counter(_state(row) for row in rows)
-    judges = _judges(store)
-    return ExampleCounts(
-        n=len(rows),
-        shards=-(-len(rows) // SHARD_ROWS),
-        right=states["right"],
-        wrong=states["wrong"] + states["unparsed"],
-        unparsed=states["unparsed"],
-        unscored=states["unscored"],
-        poor=sum(any(judge.poor(row["id"]) for judge in judges) for row in rows) if judges else None,
-    )
-
-
-def example_shards(store: RunStore) -> Iterator[tuple[str, str]]:
-    """Yield name and JavaScript text of each shard of a run's examples.
-
-    Classic scripts, because `fetch` fails on pages that are opened from disk.
-    """
-    rows = _table(store)
-    outputs, judges = _outputs(store), _judges(store)
-    for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
-        part = [_example(row, outputs[row["id"]], judges) for row in rows[start : start + SHARD_ROWS]]
-        name = f"{number:03d}"
-        yield f"{name}.js", f"R2D.shard({script_json(f'{store.name}/{name}')}, {script_json(part)});\n"
+    index = read_index([RunStore(runs / row.run) for row in table.rows], table.card, table.split)
+    yield _file(table.id, ITEMS, INDEX, _items_index(index))
+    for name, part in _shards(_item_texts(index)):
+        yield _file(table.id, ITEMS, name, part)
+    for run, answers in index.answers.items():
+        metrics, rows = _rows(index, answers)
+        yield _file(table.id, run, INDEX, _run_index(index, run, metrics))
+        for name, part in _shards(rows):
+            yield _file(table.id, run, name, part)
 
 
 def script_json(value: Json) -> str:
     """Return JSON that is safe inside a script: it cannot end the script, nor a line of JavaScript."""
-    text = to_json(value, indent=None)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
-def _table(store: RunStore) -> list[dict[str, Json]]:
-    from r2d_bench.runs.table import read_examples  # noqa: PLC0415 - pyarrow is slow to import
-
-    path = store.folder / "examples.parquet"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; score the run again")
-    split = store.setup().split
-    return [row for row in read_examples(path) if row["split"] == split]  # challenge sets stand apart
+def _file(table: str, folder: str, name: str, value: Json) -> tuple[str, str]:
+    key = f"{table}/{folder}/{name}"
+    return f"{key}.js", f"R2D.shard({script_json(key)}, {script_json(value)});\n"
 
 
-def _state(row: dict[str, Json]) -> str:
-    """Return right, wrong, unparsed (wrong, and without a valid label) or unscored."""
-    correct = row.get("metric.correct")
-    if correct is None:
-        return "unscored"
-    if row["label"] is None:
-        return "unparsed"
-    return "right" if correct == 1 else "wrong"
+def _shards(rows: Sequence[Json]) -> Iterator[tuple[str, Sequence[Json]]]:
+    for number, start in enumerate(range(0, len(rows), SHARD_ROWS)):
+        yield f"{number:03d}", rows[start : start + SHARD_ROWS]
 
 
-def _outputs(store: RunStore) -> dict[str, list[dict[str, Json]]]:
-    """Return what the model wrote, by example id, in the order of the stages."""
-    stages = {stage.name: place for place, stage in enumerate(store.setup().stages)}
-    found: dict[str, dict[str, dict[str, Json]]] = defaultdict(dict)
-    for answer in store.answers():
-        if answer.stage in stages:
-            said = {"stage": answer.stage, "text": answer.response.text, "finish": str(answer.response.finish)}
-            if answer.response.thinking is not None:
-                said["thinking"] = answer.response.thinking
-            found[answer.example_id][answer.stage] = said
-    ordered = {ident: sorted(by.values(), key=lambda o: stages[o["stage"]]) for ident, by in found.items()}
-    return defaultdict(list, ordered)
+def _items_index(index: ExampleIndex) -> dict[str, Json]:
+    return {
+        "rows": SHARD_ROWS,
+        "labels": list(index.labels),
+        "ordinal": index.ordinal,
+        "sets": list(index.sets),
+        "ids": list(index.ids),
+        "gold": list(index.gold),
+        "member": list(index.member) if any(index.member) else None,
+        "differ": _bits(index.differ),
+    }
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """What one judge said of each example, the verdict that counts."""
-
-    title: str
-    rubric: Rubric
-    verdicts: Mapping[str, Verdict]
-
-    def poor(self, ident: str) -> bool:
-        """Tell whether the mean of the criteria lies a quarter up the scale or lower (2 of 1 to 5)."""
-        verdict = self.verdicts.get(ident)
-        if verdict is None or verdict.unscored is not None:
-            return False
-        scale = self.rubric.scale
-        return mean_of(verdict) <= scale.low + 0.25 * (scale.high - scale.low)
-
-    def said(self, ident: str) -> dict[str, Json] | None:
-        """Return the verdict on an example for its page; None where it was not judged."""
-        verdict = self.verdicts.get(ident)
-        if verdict is None:
-            return None
-        known = judge_metrics(self.rubric)
-        scores = {SCORE + name: score for name, score in verdict.scores.items()}
-        return {
-            "title": self.title,
-            "unscored": ": ".join(filter(None, (verdict.unscored, verdict.detail))) if verdict.unscored else None,
-            "by_rule": verdict.source == "rule",
-            "explanation": verdict.explanation,
-            "scores": [[known[name].title, _score(score)] for name, score in scores.items()],
-            "flags": [known[FLAG + name].title for name, raised in verdict.flags.items() if raised],
-            "suspects": list(verdict.suspects),
-        }
+def _run_index(index: ExampleIndex, run: str, metrics: Sequence[str]) -> dict[str, Json]:
+    mine, poor = index.answers[run], index.poor(run)
+    whole = list(mine.items) == list(range(len(index.ids)))
+    return {
+        "items": None if whole else list(mine.items),
+        "states": mine.states,
+        "labels": list(mine.labels),
+        "poor": None if poor is None else _bits(poor),
+        "judges": index.means(run),
+        "metrics": list(metrics),
+    }
 
 
-def _score(score: float | None) -> str:
-    return "cannot assess" if score is None else f"{score:.2f}".removesuffix(".00")
+def _bits(values: Sequence[bool]) -> str:
+    return "".join("1" if value else "0" for value in values)
 
 
-def _judges(store: RunStore) -> list[_Judge]:
-    found = []
-    for judging in find_judgments(store.folder):
-        setup = judging.setup()
-        if setup.rubric.spec.mode == "pointwise":
-            counting = {verdict.example_id: verdict for verdict in judging.verdicts() if verdict.repeat == 1}
-            found.append(_Judge(title_of(setup), setup.rubric.spec, counting))
+def _item_texts(index: ExampleIndex) -> list[dict[str, Json]]:
+    """Return the texts of all items; one run that was asked everything is read, others for what it has not."""
+    found: list[dict[str, Json]] = [{}] * len(index.ids)
+    for mine in sorted(index.answers.values(), key=lambda one: -len(one.items)):
+        if all(found[item] for item in mine.items):
+            continue
+        texts = columns(mine.store.folder / "examples.parquet", ("input", "reference"))
+        for item, text, reference in zip(mine.items, texts["input"], texts["reference"], strict=True):
+            found[item] = {"input": text, "reference": reference}
     return found
 
 
-def _example(row: dict[str, Json], outputs: Sequence[dict[str, Json]], judges: Sequence[_Judge]) -> dict[str, Json]:
-    values = {name: row.get(f"metric.{name}") for name in METRICS}
-    return {
-        "id": row["id"],
-        "state": _state(row),
-        "input": row.get("input"),
-        "gold": row["gold"],
-        "label": row["label"],
-        "status": row["label_status"],
-        "outputs": list(outputs),
-        "reference": row.get("reference"),
-        "rationale": row["rationale"],
-        "rationale_status": row["rationale_status"],
-        "cut": [what for what in ("input", "output") if row[f"{what}_cut"]],
-        "unscored": row["unscored"],
-        "judged": [said for judge in judges if (said := judge.said(row["id"])) is not None],
-        "poor": any(judge.poor(row["id"]) for judge in judges),
-        "metrics": [[heading(name), shown(name, value)] for name, value in values.items() if value is not None],
-    }
+def _rows(index: ExampleIndex, mine: Answers) -> tuple[list[str], list[dict[str, Json]]]:
+    """Return the headings of the values that a run has per row, and what each of its rows says."""
+    texts = columns(mine.store.folder / "examples.parquet", _SHOWN)
+    metrics, values = _values(mine)
+    outputs = _outputs(mine)
+    rows = []
+    for row, item in enumerate(mine.items):
+        ident = index.ids[item]
+        found: dict[str, Json] = {name: column[row] for name, column in texts.items()}
+        found |= {"outputs": outputs.get(ident, []), "values": [column[row] for column in values]}
+        if mine.judges and not index.member[item]:
+            found["judged"] = [said for judge in mine.judges if (said := judge.said(ident)) is not None]
+        rows.append(found)
+    return metrics, rows
+
+
+def _values(mine: Answers) -> tuple[list[str], list[list[str | None]]]:
+    """Return headings and values, as they are shown, of the metrics that have values per row."""
+    read = columns(mine.store.folder / "examples.parquet", [f"metric.{name}" for name in METRICS])
+    kept = [name for name in METRICS if (column := read[f"metric.{name}"]).count(None) < len(column)]
+    found = []
+    for name in kept:
+        column = read[f"metric.{name}"]
+        spelled = {value: None if value is None else shown(name, value) for value in set(column)}
+        found.append([spelled[value] for value in column])
+    return [heading(name) for name in kept], found
+
+
+def _outputs(mine: Answers) -> dict[str, list[dict[str, Json]]]:
+    """Return what the model wrote, by example id, in the order of the stages."""
+    stages = {stage.name: place for place, stage in enumerate(mine.store.setup().stages)}
+    found: dict[str, list[dict[str, Json] | None]] = {}
+    for answer in mine.store.answers():
+        place = stages.get(answer.stage)
+        if place is None:
+            continue  # a probe
+        said = {"stage": answer.stage, "text": answer.response.text, "finish": str(answer.response.finish)}
+        if answer.response.thinking is not None:
+            said["thinking"] = answer.response.thinking
+        found.setdefault(answer.example_id, [None] * len(stages))[place] = said
+    return {ident: [one for one in said if one is not None] for ident, said in found.items()}

@@ -260,6 +260,11 @@ def _difference(value: float, metric: str) -> str:
     return f"+{text}" if value > 0 else text
 
 
+def _opening(text: str) -> str:
+    """Return a sentence with a capital in front; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 FILTERS = {
     "shown": _shown,
     "between": _between,
@@ -267,4 +272,5 @@ FILTERS = {
     "whole": _whole,
     "difference": _difference,
     "p_value": p_value,
+    "opening": _opening,
 }

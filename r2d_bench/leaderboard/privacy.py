@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
-from r2d_bench.judging.meaning import FLAG
+from r2d_bench.judging.meaning import COVERAGE, CRITICAL, FLAG, PARSED
 from r2d_bench.judging.rubric import load_rubric
-from r2d_bench.leaderboard.document import Gap
-from r2d_bench.leaderboard.parts import Figure
+from r2d_bench.leaderboard.confusion_cells import SMALL, is_small
+from r2d_bench.leaderboard.slice_cells import safe_slices
+from r2d_bench.leaderboard.suppression import (
+    has_small_cells,
+    in_tens,
+    rounded,
+    safe_challenges,
+    safe_figures,
+    shares_with_small_cells,
+    uncounted,
+    withheld,
+)
 from r2d_bench.metrics import joint
 from r2d_bench.protocols.registry import load_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from r2d_bench.leaderboard.document import ChallengeFigures, Row, Slice
-    from r2d_bench.leaderboard.judge_document import JudgeCard, Judgment, Jury, PairAgreement
+    from r2d_bench.leaderboard.document import Row
+    from r2d_bench.leaderboard.judge_document import JudgeCard, Judgment, Jury, Noise, PairAgreement
+    from r2d_bench.leaderboard.parts import Figure
     from r2d_bench.protocols.spec import Protocol
-    from r2d_bench.tasks.spec import TaskSpec
+    from r2d_bench.tasks.spec import Labels, TaskSpec
 
 
-SMALL = 10  # a part of fewer items may point at persons
-WITHHELD = f"withheld: fewer than {SMALL} items, or next to such a part"
-
-AnyFigure = TypeVar("AnyFigure", bound=Figure)
+NO_ANSWER = "no answer"
+DIGITS = 3  # of a judge's figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +77,13 @@ def _aggregates(visibility: str, why: str) -> Decision:
     return Decision(texts=False, visibility=visibility, sentence=sentence)
 
 
-def aggregates_only(row: Row, protocol: Protocol) -> Row:
-    """Return the row without anything that speaks of single items or of small groups of them.
+def aggregates_only(row: Row, protocol: Protocol, label: Labels) -> Row:
+    """Return the row without anything that speaks of single items or of small groups of them; see `suppression`.
 
     Args:
         row: the row with everything.
         protocol: its protocol. The prompts of one that is not built in may quote examples and are withheld.
+        label: the task's labels.
     """
     hidden = row.protocol
     if not _built_in(protocol):
@@ -84,11 +94,14 @@ def aggregates_only(row: Row, protocol: Protocol) -> Row:
         update={
             "protocol": hidden,
             "selection": row.selection.model_copy(update={"digest": None}),
-            "metrics": {name: _uncounted(figure) for name, figure in row.metrics.items()},
-            "challenges": {name: _uncounted_set(one) for name, one in row.challenges.items()},
+            "metrics": {name: uncounted(figure) for name, figure in safe_figures(row, label).items()},
+            "challenges": safe_challenges(row.challenges),
+            "unscored": {NO_ANSWER: sum(row.unscored.values())} if row.unscored else {},
+            "remarks": {text: count for text, count in row.remarks.items() if not is_small(count)},
+            "cost_sweep": None if has_small_cells(row) else row.cost_sweep,
             "judgments": tuple(_few_hidden(one) for one in row.judgments),
             "juries": tuple(_jury(one) for one in row.juries),
-            "slices": {name: _without_small_parts(one) for name, one in row.slices.items()},
+            "slices": safe_slices(row.slices),
             "confusion": None,
             "per_class": None,
             "reliability": None,
@@ -105,40 +118,6 @@ def _built_in(protocol: Protocol) -> bool:
         return load_protocol(protocol.name) == protocol
     except UserError:
         return False
-
-
-def _uncounted_set(one: ChallengeFigures) -> ChallengeFigures:
-    return one.model_copy(update={"metrics": {name: _uncounted(figure) for name, figure in one.metrics.items()}})
-
-
-def _without_small_parts(one: Slice) -> Slice:
-    """Withhold counts and figures of small parts of a slice, but not the parts' names.
-
-    What is withheld holds `SMALL` items or more together: the size of a single small part would be the difference
-    between the whole and the others.
-    """
-    hidden: set[str] = set()
-    left = 0
-    for part in sorted(one.values, key=lambda part: part.n or 0):
-        n = part.n or 0
-        if n >= SMALL and (left >= SMALL or not hidden):
-            break
-        hidden.add(part.value)
-        left += n
-    nothing = Figure(value=None, reason=WITHHELD)
-    blank = {"n": None, "unscored": None, "accuracy": nothing, "macro_f1": nothing}
-    values = [
-        part.model_copy(
-            update=blank
-            if part.value in hidden
-            else {"accuracy": _uncounted(part.accuracy), "macro_f1": _uncounted(part.macro_f1)}
-        )
-        for part in one.values
-    ]
-    gap = _uncounted(one.gap)
-    if hidden & {gap.best, gap.worst}:
-        gap = Gap(value=None, reason=WITHHELD, best=None, worst=None)
-    return one.model_copy(update={"values": tuple(values), "gap": gap})
 
 
 # Judges
@@ -169,24 +148,29 @@ def without_own_words(card: JudgeCard) -> JudgeCard:
 
 def _few_hidden(one: Judgment) -> Judgment:
     """Return what a judge said without small cells, and without counts of reasons."""
-    noise = one.noise if one.noise is not None and one.noise.examples >= SMALL else None
     return one.model_copy(
         update={
             "selection": one.selection.model_copy(update={"digest": None}),
-            "metrics": _without_small(one.metrics),
-            "calibrated": _without_small(one.calibrated),
+            "metrics": _without_small(one.metrics, one.scored),
+            "calibrated": _without_small(one.calibrated, one.scored),
             "joint": one.joint.model_copy(update={"counts": None}),
             "counts": None,
-            "noise": noise,
+            "noise": None if one.noise is None or one.noise.examples < SMALL else _noise(one.noise),
         }
     )
+
+
+def _noise(noise: Noise) -> Noise:
+    figures = {"flips": noise.flips, "spread": noise.spread, "mean": noise.mean}
+    kept = withheld(figures, shares_with_small_cells(figures))
+    return noise.model_copy(update={name: uncounted(rounded(figure, DIGITS)) for name, figure in kept.items()})
 
 
 def _jury(one: Jury) -> Jury:
     return one.model_copy(
         update={
             "selection": one.selection.model_copy(update={"digest": None}),
-            "metrics": _without_small(one.metrics),
+            "metrics": _without_small(one.metrics, one.scored),
             "joint": one.joint.model_copy(update={"counts": None}),
             "alpha": _without_small(one.alpha),
             "kappa": tuple(_pair(pair) for pair in one.kappa),
@@ -198,27 +182,34 @@ def _pair(pair: PairAgreement) -> PairAgreement:
     return pair.model_copy(update={"criteria": _without_small(pair.criteria)})
 
 
-def _without_small(figures: Mapping[str, Figure]) -> dict[str, Figure]:
-    """Return figures of a judge without those over fewer than ten items.
+def _without_small(figures: Mapping[str, Figure], scored: int | None = None) -> dict[str, Figure]:
+    """Return figures of a judge without small cells, and means over nearly all items with an n in tens.
 
-    A flag that fewer than ten items have, or lack, is withheld as well, and so are all four cells of label and
-    rationale where one of them is so small: a single one would be the difference between the others and the whole.
+    A flag that fewer than ten items have, or lack, is withheld, and with it the rate of critical fails, of which it may
+    be the only unknown part. So are all four cells of label and rationale where one of them is so small: a single one
+    would be the difference between the others and the whole. How many replies could be read is said of the judge.
+
+    Args:
+        figures: by metric.
+        scored: rationales that have a verdict, where the figures are over them.
     """
-    small = {name for name, figure in figures.items() if 0 < figure.n < SMALL}
-    small |= {name for name, figure in figures.items() if name.startswith(FLAG) and _small_cell(figure, both=True)}
+    small = {name for name, figure in figures.items() if is_small(figure.n)}
+    flags = [name for name in figures if name.startswith(FLAG) or name == CRITICAL]
+    few = {name for name in flags if _small_cell(figures[name], both=True)}
+    small |= few | ({CRITICAL} if few else set())
     cells = [metric.name for metric in joint.METRICS if metric.name in figures]
     if any(_small_cell(figures[name], both=False) for name in cells):
         small |= set(cells)
-    nothing = Figure(value=None, reason=WITHHELD)
-    return {name: nothing if name in small else _uncounted(figure) for name, figure in figures.items()}
+    kept = withheld(figures, small)
+    return {name: _without_rest(name, uncounted(figure), scored) for name, figure in kept.items()}
+
+
+def _without_rest(name: str, figure: Figure, scored: int | None) -> Figure:
+    figure = rounded(figure, DIGITS)
+    return figure if scored is None or name in (COVERAGE, PARSED) else in_tens(figure, scored, (scored,))
 
 
 def _small_cell(figure: Figure, *, both: bool) -> bool:
     """Tell whether a share stands for fewer than ten items, but for some; `both`: or its complement does."""
     hits = round((figure.value or 0.0) * figure.n)
-    return 0 < hits < SMALL or (both and 0 < figure.n - hits < SMALL)
-
-
-def _uncounted(figure: AnyFigure) -> AnyFigure:
-    """Cut what warnings say of single classes: "fewer than 10 gold items: maybe (3)" is a small cell."""
-    return figure.model_copy(update={"warnings": tuple(text.partition(":")[0] for text in figure.warnings)})
+    return is_small(hits) or (both and is_small(figure.n - hits))

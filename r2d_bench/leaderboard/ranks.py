@@ -11,6 +11,7 @@ from r2d_bench.comparison.words import Told, sentence
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.document import Duel, Ranking, RightWrong, Standing, ToLeader
 from r2d_bench.leaderboard.ordering import may_rank
+from r2d_bench.leaderboard.suppression import safe_standings
 from r2d_bench.metrics.base import Direction
 from r2d_bench.metrics.registry import METRICS
 
@@ -57,6 +58,7 @@ def ranking_of(
         return Ranking(metric=metric, reason=str(reason)), ()
     except UserError:
         return Ranking(metric=metric, reason=NOT_AT_HAND), ()
+    found = found if texts else safe_standings(metric, found, rows)
     board = found.contest.board
     ranking = Ranking(
         metric=metric,

@@ -30,9 +30,10 @@ from r2d_bench.leaderboard.document import (
     Table,
     Training,
 )
-from r2d_bench.leaderboard.examples import count_examples
+from r2d_bench.leaderboard.example_index import read_index
 from r2d_bench.leaderboard.judged import judged_tables, read_judged
 from r2d_bench.leaderboard.ordering import columns_of, sorted_rows
+from r2d_bench.leaderboard.origin import origin_of
 from r2d_bench.leaderboard.parts import Figure, Frozen, MetricInfo, ModelInfo, Stamp
 from r2d_bench.leaderboard.ranks import ranking_of
 from r2d_bench.leaderboard.seeds import but_for_the_seed, gathered
@@ -215,6 +216,10 @@ def _table(board: Board, runs: Sequence[_Run], name: str, task_dirs: Sequence[Pa
     primary = first.spec.metrics.primary
     metrics = dict.fromkeys((primary, *board.columns) if primary in METRICS else board.columns)
     groups = gathered(rows, {run.store.name: run.alike for run in runs})
+    card = _card(first.spec)
+    if decision.texts:
+        index = read_index([run.store for run in runs], card, first.setup.split)
+        rows = [row.model_copy(update={"examples": index.counts(row.run)}) for row in rows]
     ordered = sorted_rows(rows, next(iter(metrics)), groups)
     stores = {run.store.name: run.store for run in runs}
     ranking, duels = ranking_of(next(iter(metrics)), ordered, groups, stores, task_dirs, texts=decision.texts)
@@ -224,7 +229,7 @@ def _table(board: Board, runs: Sequence[_Run], name: str, task_dirs: Sequence[Pa
         split=first.setup.split,
         n=max(row.selection.of for row in rows),
         data_digest=first.setup.data_digest,
-        card=_card(first.spec),
+        card=card,
         visibility=decision.visibility,
         texts=decision.texts,
         decision=decision.sentence,
@@ -270,6 +275,7 @@ def _row(run: _Run, *, texts: bool) -> Row:
         run=run.store.name,
         page=page_of(setup.model),
         command=command_of(setup, Stamp(**selection)),
+        origin=origin_of(run.store),
         model=_model(setup.model),
         protocol=_protocol(setup),
         label_method=str(setup.label_method),
@@ -302,9 +308,8 @@ def _row(run: _Run, *, texts: bool) -> Row:
         risk_coverage=_parts(Risk, scores.get("risk_coverage")),
         statuses=scores["statuses"],
         rationale_statuses=scores["rationale_statuses"],
-        examples=count_examples(run.store) if texts else None,
     )
-    return row if texts else privacy.aggregates_only(row, setup.protocol)
+    return row if texts else privacy.aggregates_only(row, setup.protocol, run.spec.label)
 
 
 def kin_of(store: RunStore) -> Kin:

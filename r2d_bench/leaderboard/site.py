@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # Kind of page → its scripts, beside the kernel.
-SCRIPTS = {"index.html": ["board.js"], "task.html": ["board.js"], "run.html": [], "compare.html": ["compare.js"]}
-ASSETS = ("r2d.css", "r2d.js", "board.js", "compare.js", "icon.svg")
+SCRIPTS = {
+    "index.html": ["board.js"],
+    "task.html": ["board.js"],
+    "run.html": ["examples.js"],
+    "compare.html": ["compare.js"],
+}
+ASSETS = ("r2d.css", "r2d.js", "board.js", "compare.js", "examples.js", "icon.svg")
 
 
 def environment() -> Environment:

@@ -12,8 +12,9 @@ from full_task import KINDS, LABELS, make_full_task, row, rows
 from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.document import Gap, Part, Slice
 from r2d_bench.leaderboard.parts import Figure
-from r2d_bench.leaderboard.privacy import WITHHELD, _without_small_parts
 from r2d_bench.leaderboard.results import collect
+from r2d_bench.leaderboard.slice_cells import without_small_parts
+from r2d_bench.leaderboard.suppression import WITHHELD
 from r2d_bench.models.registry import make_model, parse_spec
 from r2d_bench.runs.execute import Sitting, execute
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
@@ -51,8 +52,9 @@ def test_pages_show_what_the_task_declares(tmp_path: Path, visibility: str):
     assert table["card"]["cost"] == [[0, 4, 10], [1, 0, 2], [2, 1, 0]]
     assert [one["kind"] for one in table["card"]["challenges"]] == list(KINDS.values())
     assert set(found["challenges"]) == set(KINDS)
-    assert found["metrics"]["pair_accuracy"]["n"] == 2
-    assert found["metrics"]["expected_cost"]["value"] is not None
+    # Two pairs, and a confusion matrix of thirty items, are small cells.
+    assert found["metrics"]["pair_accuracy"]["n"] == (2 if visibility == "public" else 0)
+    assert (found["metrics"]["expected_cost"]["value"] is None) == (visibility == "private")
     assert found["rationale_style"] == "edited"
     headings = ("Challenge sets", "Slices", "Mix of calls, and costs")
     for text in (*headings, "Invariance flips, %", "NOW 20.0 %", "minimal pair"):
@@ -95,7 +97,7 @@ def part(name: str, n: int) -> Part:
 def test_what_is_withheld_holds_ten_items_together(sizes: list[int], kept: list[int | None]):
     parts = tuple(part(f"v{k}", n) for k, n in enumerate(sizes))
     gap = Gap(value=0.1, best="v0", worst="v1", n=sum(sizes[:2]))
-    found = _without_small_parts(Slice(values=parts, gap=gap))
+    found = without_small_parts(Slice(values=parts, gap=gap))
     assert [p.n for p in found.values] == kept
     assert [p.value for p in found.values] == [p.value for p in parts]
     assert (found.gap.value is None) == (None in kept[:2])
@@ -111,13 +113,23 @@ def test_sets_that_were_not_asked_are_told(tmp_path: Path):
     assert found["metrics"]["edge_acceptable"]["reason"].startswith("not asked")
 
 
-def test_examples_of_pages_are_those_of_the_evaluated_split(tmp_path: Path):
-    document, _ = site(tmp_path, "public")
-    (found,) = document["tables"][0]["rows"]
+def test_rows_of_challenge_sets_stand_apart_from_the_evaluated_ones(tmp_path: Path):
+    document, page = site(tmp_path, "public")
+    (table,) = document["tables"]
+    (found,) = table["rows"]
     assert found["examples"]["n"] == 30
-    shards = "".join(p.read_text() for p in (tmp_path / "site" / "data").rglob("*.js"))
-    assert "note of t0" in shards
-    assert "note of p1" not in shards
+    assert found["examples"]["challenges"] == dict.fromkeys(KINDS, 2)
+    assert page.count("Challenge: ") == len(KINDS)
+    shards = (tmp_path / "site" / "data" / table["id"]).rglob("*.js")
+    data = {path.parent.name + "/" + path.stem: json.loads(path.read_text().partition(", ")[2][:-3]) for path in shards}
+    items, mine = data["items/index"], data[f"{found['run']}/index"]
+    assert items["sets"] == list(KINDS)
+    assert items["member"] == [0] * 30 + [1, 1, 2, 2, 3, 3, 4, 4]
+    assert items["ids"][30:] == ["p1", "p2", "s1", "s2", "e1", "e2", "i1", "i2"]
+    assert data["items/000"][30]["input"] == "note of p1"
+    assert data[f"{found['run']}/000"][30]["outputs"] != []
+    for gold, said, state in zip(items["gold"], mine["labels"], mine["states"], strict=True):
+        assert state == ("u" if said < 0 else "r" if said == gold else "w")
 
 
 def test_a_task_without_declarations_has_no_such_sections(tmp_path: Path):

@@ -21,8 +21,9 @@ from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.judge_pages import meanings
 from r2d_bench.leaderboard.judged import UNCALIBRATED, judged_tables, where
 from r2d_bench.leaderboard.parts import Figure
-from r2d_bench.leaderboard.privacy import WITHHELD, _without_small
+from r2d_bench.leaderboard.privacy import _without_small
 from r2d_bench.leaderboard.results import collect
+from r2d_bench.leaderboard.suppression import WITHHELD
 from r2d_bench.models.base import Identity
 from r2d_bench.tasks.privacy import public_host
 
@@ -78,7 +79,7 @@ def test_every_number_of_the_tables_stands_in_results(made: JudgedBoard, results
                 metrics = next(one for one in rows[run].judgments if one.judge == judged.judge).metrics
                 assert str(metrics["judge_mean"].value) in index
                 for name in ("judge_mean", "critical_fail_rate", "judge_coverage"):
-                    assert str(metrics[name].value) in shown
+                    assert str(metrics[name].value) in shown or (metrics[name].reason == WITHHELD and not table.texts)
     row = table_of(results, "open@1").rows[0]
     on_page = Cells(made.site / "run" / f"{row.run}.html").data
     for judgment in row.judgments:
@@ -227,7 +228,7 @@ def test_no_word_of_a_private_task_or_of_its_judges_is_published(made: JudgedBoa
     # The same judge explained itself on the public task, and there its words stand.
     holding = {name for name, text in everything.items() if EXPLAINED.split()[1] in text}
     assert holding
-    assert all(name.startswith(tuple(f"data/{run}" for run in made.open)) for name in holding)
+    assert all(name.startswith(tuple(f"data/open-v1/{run}" for run in made.open)) for name in holding)
 
 
 def test_private_judgments_are_aggregates(results: Results) -> None:
@@ -262,7 +263,7 @@ def test_small_cells_of_judges_are_withheld() -> None:
     }
     kept = _without_small(figures)
     withheld = {name for name, figure in kept.items() if figure.reason == WITHHELD}
-    assert withheld == {"flag.few", "flag.most", "score.rare", *cells}
+    assert withheld == {"critical_fail_rate", "flag.few", "flag.most", "score.rare", *cells}
     assert kept["judge_mean"].warnings == ("only 3 clusters",)
     assert all(kept[name].n == 0 for name in withheld)
     wide = {name: share(10, 40) for name in cells}
@@ -279,7 +280,8 @@ def test_the_same_folders_give_the_same_bytes(made: JudgedBoard, tmp_path: Path)
 
 def test_examples_carry_verdicts_of_public_tasks(made: JudgedBoard, results: Results) -> None:
     row = next(row for row in table_of(results, "open@1").rows if row.model.name == "qwen-7b")
-    shard = page(made, f"data/{row.run}/000.js")
+    index, shard = (page(made, f"data/open-v1/{row.run}/{name}.js") for name in ("index", "000"))
+    columns: dict[str, Any] = json.loads(index.partition(", ")[2].removesuffix(");\n"))
     examples: list[dict[str, Any]] = json.loads(shard.partition(", ")[2].removesuffix(");\n"))
     assert len(examples) == ROWS
     for example in examples:
@@ -287,12 +289,17 @@ def test_examples_carry_verdicts_of_public_tasks(made: JudgedBoard, results: Res
         for judge in example["judged"]:
             assert (judge["unscored"] is None) == bool(judge["scores"])
     assert row.examples is not None
-    assert row.examples.poor == sum(example["poor"] for example in examples) > 0
+    assert row.examples.poor == columns["poor"].count("1") > 0
+    lowest = [
+        min((m for m in means if m is not None), default=9)
+        for means in zip(*(judge["means"] for judge in columns["judges"]), strict=True)
+    ]
+    assert columns["poor"] == "".join("1" if mean <= 2 else "0" for mean in lowest)
     lines = made.runs / row.run / "judgments"
     for store in find_judgments(lines.parent):
         first = next(v for v in store.verdicts() if v.unscored is None and v.repeat == 1)
         assert isinstance(first, Verdict)
-        said = next(e for e in examples if e["id"] == first.example_id)["judged"]
+        said = examples[int(first.example_id[1:])]["judged"]
         assert first.explanation in {judge["explanation"] for judge in said}
     assert "</script><script>" not in shard
 

@@ -12,6 +12,7 @@ from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.parts import Figure
 from r2d_bench.leaderboard.results import collect
+from r2d_bench.leaderboard.suppression import uncounted
 from r2d_bench.runs.store import RunStore
 from r2d_bench.tasks.spec import Split, TaskSpec
 from r2d_bench.tasks.task import load_task
@@ -109,4 +110,4 @@ def test_prompts_of_ones_own_protocol_are_withheld(made: Made, tmp_path: Path):
 
 def test_warnings_lose_their_counts():
     figure = Figure(value=0.5, warnings=("fewer than 10 gold items: maybe (3)", "only 4 clusters: rough"))
-    assert privacy._uncounted(figure).warnings == ("fewer than 10 gold items", "only 4 clusters")
+    assert uncounted(figure).warnings == ("fewer than 10 gold items", "only 4 clusters")

@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
-from boards import HOSTILE, Made, board
+from boards import HOSTILE, WIDE_ROWS, Made, board
 
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.examples import script_json
 from r2d_bench.leaderboard.exports import defused
+from r2d_bench.runs.table import read_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,15 @@ def files(site: Path) -> dict[str, bytes]:
 
 def results(made: Made):
     return json.loads((made.site / "downloads" / "results.json").read_text(encoding="utf-8"))
+
+
+def shard(site: Path, name: str):
+    """Return what a data file of the site holds; it is a script that does nothing but hand it over."""
+    text = (site / "data" / f"{name}.js").read_text(encoding="utf-8")
+    found = re.fullmatch(r'R2D\.shard\("([^"]+)", (.*)\);\n', text, re.DOTALL)
+    assert found is not None
+    assert found[1] == name
+    return json.loads(found[2])
 
 
 class Cells(HTMLParser):
@@ -123,19 +133,48 @@ def test_run_page_says_what_was_run(made: Made):
 
 
 def test_shards_hold_every_row_and_cannot_end_a_script(made: Made):
-    ids = []
-    for path in sorted((made.site / "data" / made.wide).iterdir()):
+    folder = made.site / "data"
+    found = {}
+    for path in sorted(folder.rglob("*.js")):
         text = path.read_text(encoding="utf-8")
         assert not re.search("[<>&\u2028\u2029]", text)
-        key, rows = re.fullmatch(r'R2D\.shard\("([^"]+)", (.*)\);\n', text, re.DOTALL).groups()
-        assert key == f"{made.wide}/{path.stem}"
-        part = json.loads(rows)
-        assert len(part) <= 250
-        ids += [row["id"] for row in part]
-        for row in part:
-            assert row["rationale"].endswith(HOSTILE[int(row["id"][1:]) % len(HOSTILE)])  # literally
-            assert [output["stage"] for output in row["outputs"]] == ["label", "rationale"]
-    assert ids == [f"w{n}" for n in range(620)]
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        found[name] = shard(made.site, name)
+    items, mine = found["wide-v1/items/index"], found[f"wide-v1/{made.wide}/index"]
+    assert items["ids"] == [f"w{n}" for n in range(WIDE_ROWS)]
+    assert [items["labels"][number] for number in items["gold"]] == ["yes"] * WIDE_ROWS
+    assert mine["items"] is None
+    assert len(mine["states"]) == len(mine["labels"]) == WIDE_ROWS
+    texts = [row for number in range(3) for row in found[f"wide-v1/items/00{number}"]]
+    rows = [row for number in range(3) for row in found[f"wide-v1/{made.wide}/00{number}"]]
+    assert len(found["wide-v1/items/000"]) == items["rows"]
+    for n, (text, row) in enumerate(zip(texts, rows, strict=True)):
+        hostile = HOSTILE[n % len(HOSTILE)]
+        assert text == {"input": f"input {n} {hostile}", "reference": f"gold {hostile}"}
+        assert row["rationale"] == f"said {n} {hostile}"  # literally
+        assert [output["stage"] for output in row["outputs"]] == ["label", "rationale"]
+        assert len(row["values"]) == len(mine["metrics"])
+
+
+def test_items_of_a_table_are_written_once_and_rows_point_at_them(made: Made):
+    table = next(t for t in results(made)["tables"] if t["task"].startswith("triage@"))
+    items = shard(made.site, f"{table['id']}/items/index")
+    assert not (made.site / "data" / table["id"] / made.unscored).exists()
+    labels: dict[int, set[int]] = {}
+    for row in table["rows"]:
+        mine = shard(made.site, f"{table['id']}/{row['run']}/index")
+        known = list(range(len(items["ids"]))) if mine["items"] is None else mine["items"]
+        assert (mine["items"] is None) == (row["run"] != made.partial)
+        source = read_examples(made.runs / row["run"] / "examples.parquet")
+        assert [items["ids"][item] for item in known] == [one["id"] for one in source]
+        said = [None if number < 0 else items["labels"][number] for number in mine["labels"]]
+        assert said == [one["label"] for one in source]
+        for item, label, state in zip(known, mine["labels"], mine["states"], strict=True):
+            if state != "n":
+                labels.setdefault(item, set()).add(label)
+    differ = [len(labels[item]) > 1 for item in range(len(items["ids"]))]
+    assert items["differ"] == "".join("1" if one else "0" for one in differ)
+    assert 0 < sum(differ) < len(differ)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
