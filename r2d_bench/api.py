@@ -183,10 +183,13 @@ def build_leaderboard(
     out: Path | str = "site",
     task_dirs: Sequence[Path] = (),
     audits: Path | str = "audits",
+    single: bool = False,
 ) -> Path:
     """Build the pages of a board from run folders and the audits of judges; returns the first page.
+
+    `single` also writes everything as one file, and returns that.
 
     Raises:
         UserError: unknown board, or an output folder that is not a site.
     """
-    return build(load_board(board), Path(runs), Path(out), task_dirs, Path(audits))
+    return build(load_board(board), Path(runs), Path(out), task_dirs, Path(audits), single=single)

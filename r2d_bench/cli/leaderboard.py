@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   r2d-bench leaderboard build
   r2d-bench leaderboard build main --runs runs --out site
+  r2d-bench leaderboard build triage --single-file      one HTML file, to send by mail
   r2d-bench leaderboard serve
   r2d-bench leaderboard publish --branch git@github.com:me/board.git
   r2d-bench leaderboard publish --space me/board
@@ -30,6 +31,7 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     options.add_runs(build)
     build.add_argument("--out", default="site", metavar="DIR", help="folder of the pages (default: site)")
     build.add_argument("--audits", default="audits", metavar="DIR", help="folder of judges' audits (default: audits)")
+    build.add_argument("--single-file", action="store_true", help="also write everything as one file, leaderboard.html")
     options.add_task_dir(build)
     options.add_json(build)
     serve = options.add_verb(kinds, "serve", "Show the pages on this machine alone.", _serve, EXAMPLES)
@@ -56,7 +58,7 @@ def main(args: Namespace) -> int:
     from r2d_bench.cli.plain import say, say_json
 
     dirs = [Path(folder) for folder in args.task_dir]
-    page = api.build_leaderboard(args.board, runs=args.runs, out=args.out, task_dirs=dirs, audits=args.audits)
+    page = api.build_leaderboard(args.board, runs=args.runs, out=args.out, task_dirs=dirs, audits=args.audits, single=args.single_file)
     if args.json:
         say_json({"page": str(page)})
     else:

@@ -91,7 +91,12 @@ def plots_of_judgment(judgment: Mapping[str, Json], card: Mapping[str, Json]) ->
         return []
     first = next(iter(metrics.values()))
     rubric = card["rubric"]
-    plot = forest("Criteria", f"Score, {rubric['low']} to {rubric['high']}", marks, lambda value: shown(first, value))
+    plot = forest(
+        f"Criteria, {card['title']}",
+        f"Score, {rubric['low']} to {rubric['high']}",
+        marks,
+        lambda value: shown(first, value),
+    )
     return [] if plot is None else [plot]
 
 

@@ -158,3 +158,11 @@ def _outputs(mine: Answers) -> dict[str, list[dict[str, Json]]]:
             said["thinking"] = answer.response.thinking
         found.setdefault(answer.example_id, [None] * len(stages))[place] = said
     return {ident: [one for one in said if one is not None] for ident, said in found.items()}
+
+
+def predictions(store: RunStore) -> str:
+    """Return what a run said of each example as JSON lines: id, split, gold, label and rationale, each with its status."""
+    names = ("id", "split", "gold", "label", "label_status", "rationale", "rationale_status")
+    table = columns(store.folder / "examples.parquet", names)
+    rows = zip(*(table[name] for name in names), strict=True)
+    return "".join(f"{json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)}\n" for row in rows)

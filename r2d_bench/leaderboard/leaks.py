@@ -42,7 +42,8 @@ LEAST = 4  # words of a text that counts whole: shorter ones are anybody's
 ID_LENGTH = 6  # letters and digits of an id that could be recognised; one of digits alone may be any number
 NUMBER_LENGTH = 10
 HERE = Path(__file__).parent
-DATA = "data"  # the folder of published examples: a folder for each table, in it one for each run
+DATA = PurePosixPath("data")  # published examples: a folder for each table, in it one for each run
+PREDICTIONS = PurePosixPath("downloads/predictions")  # a file for each public run
 
 
 class Guard:
@@ -53,7 +54,7 @@ class Guard:
         ids: what ids hold; owners are places in `names`.
         runs: names of the runs that publish no texts.
         names: ids of their examples that could be recognised.
-        shown: folders of the runs whose texts a folder of examples holds: that of a table, or of a table's run.
+        shown: run folders whose texts files of examples hold, by table and by run.
         tasks: the tasks of all runs.
     """
 
@@ -103,17 +104,23 @@ class Guard:
 
     def _said_itself(self, name: str) -> tuple[Hashes, set[str]]:
         """Return what public runs and their task say, where a file holds their examples: word sequences and ids."""
-        path = PurePosixPath(name)
-        if not path.is_relative_to(DATA):
+        place = next((place for place in _places(PurePosixPath(name)) if place in self._shown), None)
+        if place is None:
             return np.empty(0, np.uint64), set()
-        table, folder = path.parts[1:3]
-        place = f"{table}/{folder}" if f"{table}/{folder}" in self._shown else table
         if place not in self._own:
             said = [one for run in self._shown[place] for one in (said_in(run), self._tasks.said(run))]
             ids = {ident for one in said for ident in one.ids}
             texts = {text for one in said for text in one.texts}
             self._own[place] = all_runs(texts | ids, self._words.lengths), ids
         return self._own[place]
+
+
+def _places(path: PurePosixPath) -> Iterator[str]:
+    """Yield the run, then the table, whose examples a file holds; nothing for a file that holds none."""
+    if path.parent == PREDICTIONS:
+        yield path.name.partition(".jsonl")[0]
+    elif path.is_relative_to(DATA):
+        yield from reversed(path.parts[1:3])
 
 
 def _error(file: str, run: str, what: str) -> UserError:
@@ -138,7 +145,7 @@ def guard_of(results: Results, runs: Path, task_dirs: Sequence[Path] = ()) -> Gu
     for table in tables:
         if table.texts:
             shown[table.id] = [runs / row.run for row in table.rows]
-            shown |= {f"{table.id}/{row.run}": [runs / row.run] for row in table.rows}
+            shown |= {row.run: [runs / row.run] for row in table.rows}
     placed = {row.run for table in tables for row in table.rows}
     hidden = [row.run for table in tables if not table.texts for row in table.rows]
     skipped = sorted({one.run for one in results.skipped} - placed)

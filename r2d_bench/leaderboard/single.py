@@ -29,7 +29,7 @@ _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 # Attributes that name a place. All of them stand in our own templates: what models wrote is escaped, quotes too.
 _PLACE = re.compile(r'\b(id|href)="([^"]*)"')
 _KEY = re.compile(r'R2D\.shard\("([^"]+)", (.*)\);\n', re.DOTALL)
-_TYPES = {"json": "application/json", "csv": "text/csv", "yaml": "application/yaml"}
+_TYPES = {"json": "application/json", "csv": "text/csv", "yaml": "application/yaml", "gz": "application/gzip"}
 
 
 def single_file(files: Mapping[str, str], order: tuple[str, ...] = ("index.html",)) -> str:
@@ -75,10 +75,10 @@ def single_file(files: Mapping[str, str], order: tuple[str, ...] = ("index.html"
 
 
 def _scripts(files: Mapping[str, str]) -> list[str]:
-    """Return the scripts, the kernel in front and what turns the pages last."""
+    """Return the scripts: the kernel, what turns the pages, then those that look which page is seen."""
     names = sorted(name.partition("/")[2] for name in files if name.startswith("assets/") and name.endswith(".js"))
     inner = [name for name in names if name not in {"r2d.js", "single.js"}]
-    return ["r2d.js", *inner, "single.js"]
+    return ["r2d.js", "single.js", *inner]
 
 
 def _section(name: str, files: Mapping[str, str], numbers: Mapping[str, str]) -> str:
@@ -124,7 +124,9 @@ def _shards(files: Mapping[str, str]) -> list[str]:
 
 
 def _data(kind: str, text: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode()}"
+    content = text.encode("utf-8", "replace")
+    packed = gzip.compress(content, mtime=0) if kind.endswith("gzip") else content
+    return f"data:{kind};base64,{base64.b64encode(packed).decode()}"
 
 
 def _digest(text: str) -> str:

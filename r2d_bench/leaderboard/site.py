@@ -75,4 +75,9 @@ def pages(results: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
 def assets() -> Iterator[tuple[str, str]]:
     """Yield path and text of every asset."""
     for name in ASSETS:
-        yield f"assets/{name}", (HERE / "assets" / name).read_text(encoding="utf-8")
+        yield f"assets/{name}", asset(name)
+
+
+def asset(name: str) -> str:
+    """Return the text of an asset."""
+    return (HERE / "assets" / name).read_text(encoding="utf-8")
