@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 import secrets
 import shutil
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from r2d_bench.documents import check, read_json
-from r2d_bench.errors import UserError
+from r2d_bench import content
+from r2d_bench.documents import check, check_writable, parse_json, read_json
+from r2d_bench.errors import UserError, did_you_mean
 from r2d_bench.leaderboard.origin import SCHEMA, SUBMISSION, mark
 from r2d_bench.leaderboard.submission import RUN_FILES
 from r2d_bench.leaderboard.verify import verify
 from r2d_bench.models.cards import ModelCard
 from r2d_bench.runs.selection import union
 from r2d_bench.runs.store import RunStore
+from r2d_bench.tasks.spec import BertScore
 from r2d_bench.tasks.task import load_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import IO
 
-    from r2d_bench.leaderboard.verify import Verification
+    from r2d_bench.leaderboard.differences import Verification
+    from r2d_bench.records import Json
     from r2d_bench.runs.scoring import Scorers
-    from r2d_bench.tasks.spec import BertScore
     from r2d_bench.tasks.task import Task
 
 LARGEST = 2 * 2**30  # bytes of a submission, unpacked
+LARGEST_DOCUMENT = 64 * 2**20  # bytes of a file that is read whole as JSON
 MOST_FILES = 500
+BLOCK = 2**20
+JUDGMENT = re.compile(r"judgments/[\w-][\w.-]*(/[\w-][\w.-]*)?\.jsonl?", re.ASCII)
+# What reading files of strangers raises where they are of another form than any version writes.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+UNREADABLE = (OSError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Submission(BaseModel):
@@ -56,13 +66,22 @@ def task_of(source: Path) -> str:
     """
     try:
         if source.is_dir():
-            told = read_json(source / SUBMISSION)
+            with (source / SUBMISSION).open("rb") as file:
+                told = _document(file)
         else:
-            with zipfile.ZipFile(source) as archive:
-                told = json.loads(archive.read(SUBMISSION))
+            with zipfile.ZipFile(source) as archive, archive.open(SUBMISSION) as packed:
+                told = _document(packed)
         return str(told["task"]).rpartition("@")[0]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+    except (*MALFORMED, *UNREADABLE):
         raise UserError(f"{source}: holds no {SUBMISSION}: pack the run with r2d-bench leaderboard submit") from None
+
+
+def _document(file: IO[bytes]) -> Json:
+    """Return a JSON document of a bounded size: a few bytes of a zip can stand for any number."""
+    text = file.read(LARGEST_DOCUMENT + 1)
+    if len(text) > LARGEST_DOCUMENT:
+        raise ValueError("too large")
+    return parse_json(text.decode())
 
 
 def accept(
@@ -73,6 +92,7 @@ def accept(
     task_dirs: Sequence[Path] = (),
     encoder: BertScore | None = None,
     scorers: Scorers | None = None,
+    everything: bool = False,
 ) -> Verification:
     """Check a submission, recompute it, and put it among the runs of a board.
 
@@ -81,8 +101,9 @@ def accept(
         runs: the folder of the board's run folders.
         data: local data of its task.
         task_dirs: further folders to look for its task in.
-        encoder: of BERTScore; None looks for the one that the run was scored with.
+        encoder: of BERTScore; None takes the task's. Never is it one that only the submission names.
         scorers: shared by several submissions.
+        everything: also refuse figures that cannot be recomputed here (an encoder that is not at hand).
 
     Returns:
         What was recomputed; the run is in place.
@@ -90,6 +111,7 @@ def accept(
     Raises:
         UserError: the first thing that does not fit; nothing is put anywhere.
     """
+    check_writable(runs)
     runs.mkdir(parents=True, exist_ok=True)
     staged = runs / f".submission.{secrets.token_hex(4)}"
     try:
@@ -100,20 +122,32 @@ def accept(
             raise UserError(f"{source}: the run {told.run} is among the runs already")
         folder = staged.rename(staged.with_name(f"{staged.name}.{told.run}"))
         staged = folder
-        found = _checked(
-            source,
-            folder,
-            told,
-            load_task(told.task.rpartition("@")[0], data=data, task_dirs=task_dirs),
-            encoder,
-            scorers,
-        )
+        task = _known_task(source, told.task, data, task_dirs)
+        try:
+            found = _checked(source, folder, told, task, encoder, scorers)
+        except MALFORMED as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+            raise UserError(f"{source}: holds what no run folder holds ({why}); pack the run again") from None
+        for name, why in found.not_recomputed.items() if everything else ():
+            raise UserError(f"{source}: {name} cannot be recomputed here ({why})")
         found.run = told.run
         mark(folder, found)
         folder.rename(target)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return found
+
+
+def _known_task(source: Path, full_name: str, data: Path | None, task_dirs: Sequence[Path]) -> Task:
+    """Return the board's own task of that name. A path is never followed: a task folder may bring code.
+
+    Raises:
+        UserError: the board knows no such task.
+    """
+    name, known = full_name.rpartition("@")[0], content.found("tasks", task_dirs)
+    if name not in known:
+        raise UserError(f"{source}: unknown task '{name}'{did_you_mean(name, known)}")
+    return load_task(name, data=data, task_dirs=task_dirs)
 
 
 def _checked(
@@ -134,10 +168,13 @@ def _checked(
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{source}: id {missing[0]}{more}: asked, but without an answer in responses.jsonl")
+    chosen = encoder or task.spec.metrics.bertscore or BertScore(model="none")
     try:
-        found = verify(store, task, encoder, scorers)
+        found = verify(store, task, chosen, scorers)
     except UserError as error:
         raise UserError(f"{source}: {str(error).replace(str(folder), told.run)}") from None
+    for why in (found.not_recomputed[key] for key in ("challenges",) if key in found.not_recomputed):
+        raise UserError(f"{source}: {why}")
     if not found.holds:
         lines = list(found.lines())
         more = f" (and {len(found.faults) + len(found.differences) - 1} more)" if len(lines) > 1 else ""
@@ -154,6 +191,9 @@ def _told(source: Path, folder: Path) -> Submission:
     path = folder / SUBMISSION
     if not path.is_file():
         raise UserError(f"{source}: holds no {SUBMISSION}: pack the run with r2d-bench leaderboard submit")
+    for document in (path, *(folder / name for name in RUN_FILES if name.endswith(".json"))):
+        if document.is_file() and document.stat().st_size > LARGEST_DOCUMENT:
+            raise UserError(f"{source}: {document.name} is larger than {LARGEST_DOCUMENT // 2**20} MiB")
     told = check(Submission, read_json(path), f"{source}: {SUBMISSION}")
     if told.schema_version != SCHEMA:
         raise UserError(f"{source}: {SUBMISSION} of schema {told.schema_version}, this version reads {SCHEMA}")
@@ -171,6 +211,9 @@ def _check_files(source: Path, folder: Path, known: Mapping[str, str]) -> None:
     for name in RUN_FILES:
         if name not in known:
             raise UserError(f"{source}: {name} is missing")
+    for name in sorted(set(known) - set(RUN_FILES)):
+        if JUDGMENT.fullmatch(name) is None:
+            raise UserError(f"{source}: {name} is no file of a submission")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {SUBMISSION}
     for name in sorted(there ^ set(known)):
         raise UserError(
@@ -187,22 +230,36 @@ def _unpack(source: Path, folder: Path) -> None:
     Raises:
         UserError: it is neither a zip nor a folder, is too large, or leads outside.
     """
-    if source.is_dir():
-        if any(path.is_symlink() for path in source.rglob("*")):
-            raise UserError(f"{source}: holds a link; only plain files are taken")
-        shutil.copytree(source, folder)
-        return
     try:
+        if source.is_dir():
+            _copy(source, folder)
+            return
         with zipfile.ZipFile(source) as archive:
             _extract(source, archive, folder)
-    except (OSError, zipfile.BadZipFile):
+    except UNREADABLE:
         raise UserError(f"{source}: neither a zip file nor a folder that can be read") from None
+
+
+def _copy(source: Path, folder: Path) -> None:
+    paths = sorted(source.rglob("*"))
+    if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths):
+        raise UserError(f"{source}: holds a link; only plain files are taken")
+    files = [path for path in paths if path.is_file()]
+    _check_size(source, [path.stat().st_size for path in files])
+    for path in files:
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _check_size(source: Path, sizes: Sequence[int]) -> None:
+    if len(sizes) > MOST_FILES or sum(sizes) > LARGEST:
+        raise UserError(f"{source}: more than {MOST_FILES} files or {LARGEST // 2**30} GiB; not unpacked")
 
 
 def _extract(source: Path, archive: zipfile.ZipFile, folder: Path) -> None:
     members = archive.infolist()
-    if len(members) > MOST_FILES or sum(member.file_size for member in members) > LARGEST:
-        raise UserError(f"{source}: more than {MOST_FILES} files or {LARGEST // 2**30} GiB; not unpacked")
+    _check_size(source, [member.file_size for member in members])
     if len({member.filename for member in members}) < len(members):
         raise UserError(f"{source}: a file stands twice in it")
     for member in members:
@@ -217,7 +274,7 @@ def _extract(source: Path, archive: zipfile.ZipFile, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         left = member.file_size
         with archive.open(member) as packed, target.open("wb") as file:
-            while block := packed.read(min(2**20, left + 1)):
+            while block := packed.read(min(BLOCK, left + 1)):
                 left -= len(block)
                 if left < 0:  # the size in the directory was a lie
                     raise UserError(f"{source}: '{member.filename}' is larger than it says; not unpacked")

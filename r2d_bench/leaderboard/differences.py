@@ -28,7 +28,7 @@ PAPER = "paper_"
 BERT = frozenset(f"{start}{metric.name}" for metric in bertscore.METRICS for start in ("", PAPER))
 # What describes the scoring and not the run; signatures are compared on their own.
 NOT_FIGURES = frozenset({"versions", "signatures", "schema", "metrics"})
-NOT_OF_JUDGES = frozenset({"versions", "schema"})
+NOT_OF_JUDGES = frozenset({"versions", "schema", "run"})  # a folder may have been renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +186,16 @@ def compare_judgings(store: RunStore, copy: RunStore, task: Task, found: Verific
             found.not_recomputed[f"judging {mine.name}"] = "was not scored"
         else:
             read_judgments(mine, copy, task)
-            verdicts = [[asdict(one) for one in log.verdicts()] for log in (judging, mine)]
-            found.compare(f"{mine.name}: verdicts", *verdicts)
+            said, read = ([asdict(one) for one in log.verdicts()] for log in (judging, mine))
+            found.compare(f"{mine.name}: verdicts", said, read)
             again = read_json(mine.folder / "scores.json")
-            for key in {**stored, **again}:
-                if key not in NOT_OF_JUDGES:
-                    found.compare(f"{mine.name}: {key}", stored.get(key), again.get(key))
+            _compare_documents(mine.name, stored, again, found)
     made = {path.name: read_json(path) for path in sorted((copy.folder / FOLDER).glob("*.json"))}
     for name in {**juries, **made}:
-        found.compare(f"{FOLDER}/{name}", juries.get(name), made.get(name))
+        _compare_documents(f"{FOLDER}/{name}", juries.get(name, {}), made.get(name, {}), found)
+
+
+def _compare_documents(what: str, stored: Mapping[str, Json], again: Mapping[str, Json], found: Verification) -> None:
+    for key in {**stored, **again}:
+        if key not in NOT_OF_JUDGES:
+            found.compare(f"{what}: {key}", stored.get(key), again.get(key))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from r2d_bench import __version__
 from r2d_bench.documents import read_json, to_json, write_atomically
+from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.verify import digests
 from r2d_bench.runs.provenance import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from r2d_bench.leaderboard.verify import Verification
+    from r2d_bench.leaderboard.differences import Verification
     from r2d_bench.runs.store import RunStore
 
 VERIFICATION = "verification.json"
@@ -24,10 +25,19 @@ Origin = Literal["verified", "community", "own"]
 
 def origin_of(store: RunStore) -> Origin:
     """Return whether a run was recomputed as it is now, came from elsewhere and was not, or was made here."""
-    path = store.folder / VERIFICATION
-    if path.is_file() and read_json(path).get("files") == digests(store.folder):
+    if _vouched(store.folder):
         return "verified"
     return "community" if (store.folder / SUBMISSION).is_file() else "own"
+
+
+def _vouched(folder: Path) -> bool:
+    """Tell whether a recomputation is written down that fits the files; a broken file vouches for nothing."""
+    path = folder / VERIFICATION
+    try:
+        document = read_json(path) if path.is_file() else None
+    except UserError:
+        return False
+    return isinstance(document, dict) and document.get("files") == digests(folder)
 
 
 def mark(folder: Path, found: Verification) -> None:
