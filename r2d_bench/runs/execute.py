@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from r2d_bench.models.base import Model
-    from r2d_bench.records import Json
+    from r2d_bench.records import Example, Json
     from r2d_bench.runs.asking import Progress, Write
     from r2d_bench.runs.selection import Selection
     from r2d_bench.runs.setup import RunSetup
     from r2d_bench.runs.store import RunStore
     from r2d_bench.tasks.task import Task
+
+PART = 20_000  # examples whose requests are held at a time: memory is that of the answers, not of all prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,23 @@ class _Asking:
     def ask_all(self, write: Write) -> set[str]:
         """Ask every stage, a barrier between them; returns the examples that still lack an answer."""
         incomplete: set[str] = set()
-        responses = self._asker.responses
         for name, examples in self._stages.items():
-            requests = []
-            for example in examples:
-                request = self._reader.request(name, example, responses)
-                if request is not None:
-                    requests.append(request)
-                elif self._reader.waits(name, example):
-                    incomplete.add(example.id)
-            self._asker.ask(name, requests, write)
-            incomplete |= {request.example_id for request in requests if request.key not in responses}
+            parts = [examples[start : start + PART] for start in range(0, len(examples), PART)]
+            for number, part in enumerate(parts, 1):
+                title = name if len(parts) == 1 else f"{name}, part {number} of {len(parts)}"
+                incomplete |= self._ask(name, title, part, write)
         return incomplete
+
+    def _ask(self, name: str, title: str, examples: Sequence[Example], write: Write) -> set[str]:
+        """Ask one stage about some examples; returns those that still lack an answer."""
+        incomplete: set[str] = set()
+        responses = self._asker.responses
+        requests = []
+        for example in examples:
+            request = self._reader.request(name, example, responses)
+            if request is not None:
+                requests.append(request)
+            elif self._reader.waits(name, example):
+                incomplete.add(example.id)
+        self._asker.ask(title, requests, write)
+        return incomplete | {request.example_id for request in requests if request.key not in responses}

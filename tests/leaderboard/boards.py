@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -125,3 +126,9 @@ def secret_task(folder: Path) -> Path:
 
 def board(**settings: object) -> Board:
     return Board.model_validate({"name": "test", "title": "A board"} | settings)
+
+
+def text_of(path: Path) -> str:
+    """The text of a file of a site, packed or not."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from boards import Quiet, board
+from boards import Quiet, board, text_of
 from full_task import KINDS, LABELS, make_full_task, row, rows
 
 from r2d_bench.leaderboard.build import build
@@ -66,7 +66,7 @@ def test_pages_show_what_the_task_declares(tmp_path: Path, visibility: str):
     assert (ward["C"]["n"], ward["A"]["n"]) == (15, 1 if visibility == "public" else None)
     assert ward["A"]["accuracy"]["value"] is None
     assert "quillfeather" not in json.dumps(document) + page
-    texts = "".join(path.read_text() for path in (tmp_path / "site").rglob("*") if path.is_file())
+    texts = "".join(text_of(path) for path in (tmp_path / "site").rglob("*") if path.is_file())
     assert ("quillfeather" in texts) == (visibility == "public")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from boards import HIDDEN_INPUT, HIDDEN_OUTPUT, board
+from boards import HIDDEN_INPUT, HIDDEN_OUTPUT, board, text_of
 from judged_boards import EXPLAINED, OWN_QUESTION, PRIVATE_HOST, ROWS, JudgedBoard, make_board
 from test_site import Cells, files
 
@@ -220,7 +220,7 @@ def test_coverage_below_98_percent_is_said(made: JudgedBoard, results: Results) 
 
 def test_no_word_of_a_private_task_or_of_its_judges_is_published(made: JudgedBoard) -> None:
     hidden = [*HIDDEN_INPUT.split(), *HIDDEN_OUTPUT.split()]
-    everything = {name: content.decode("utf-8") for name, content in files(made.site).items()}
+    everything = {name: text_of(made.site / name) for name in files(made.site)}
     for name, text in everything.items():
         assert not [word for word in hidden if len(word) > 3 and word in text], name
         assert "mrn-" not in text, name

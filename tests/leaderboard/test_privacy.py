@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from boards import HIDDEN_INPUT, HIDDEN_OUTPUT, Made, board
+from boards import HIDDEN_INPUT, HIDDEN_OUTPUT, Made, board, text_of
 
 from r2d_bench.leaderboard import privacy
 from r2d_bench.leaderboard.build import build
@@ -28,7 +28,7 @@ def sequences(text: str, length: int = 8) -> set[str]:
 
 def everything(site: Path) -> str:
     """All files as words; the names of files too."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(site.rglob("*")) if path.is_file()]
+    texts = [text_of(path) for path in sorted(site.rglob("*")) if path.is_file()]
     names = [str(path.relative_to(site)) for path in site.rglob("*")]
     return " ".join(re.findall(r"\w+", " ".join([*texts, *names]).lower()))
 
