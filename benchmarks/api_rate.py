@@ -1,6 +1,6 @@
 """Requests per second of the API adapter beside a bare litellm loop, against a slow server on loopback.
 
-    python benchmarks/api_rate.py --out api_rate.json
+    python benchmarks/api_rate.py --json docs/performance/api_rate.json
 
 Both ask the same server (a process of its own) with the same concurrency, one after the other, each in a fresh process.
 Target: the adapter, with retries, checks and its thread, reaches 0.85 of the bare loop; memory does not grow.
@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -21,6 +19,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from record import figure, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.5, help="seconds")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     parser.add_argument("--way", choices=["ours", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -118,11 +118,19 @@ def main() -> None:
         share = rates[way] / ideal
         print(f"{way}: {rates[way]:.1f} requests/s ({share:.0%} of the ideal), peak memory +{grown:.0f} MB")
     print(f"ratio: {ratio:.2f} (target {TARGET})")
-    if args.out:
-        about = {"python": platform.python_version(), "cpus": os.cpu_count(), "target_ratio": TARGET}
-        asked = {"requests": args.requests, "concurrency": args.concurrency, "latency_s": args.latency}
-        kept = asked | {"per_second": rates, "ratio": ratio, "measured": found} | about
-        args.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        kept = {
+            "requests": args.requests,
+            "concurrency": args.concurrency,
+            "latency_s": args.latency,
+            "measured": found,
+        }
+        figures = [
+            figure("adapter / bare loop, rate", round(ratio, 3), target=f"at least {TARGET}"),
+            *(figure(f"{way}, rate", round(rates[way], 1), "requests/s") for way in rates),
+            *(figure(f"{way}, growth of peak memory", round(v["peak_growth_mb"]), "MB") for way, v in found.items()),
+        ]
+        record("api_rate", figures, args.json, details=kept)
 
 
 if __name__ == "__main__":

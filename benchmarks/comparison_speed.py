@@ -1,6 +1,6 @@
 """Time a board of many models, and of two models on many items: macro-F1 with everything that is said about it.
 
-    python benchmarks/comparison_speed.py --out comparison_speed.json
+    python benchmarks/comparison_speed.py --json docs/performance/comparison_speed.json
 
 10,000 resamples give the intervals of all models and of all paired differences and the probability of being best;
 10,000 swaps give the p-value of every pair by approximate randomisation, corrected by Holm. The targets on two cores
@@ -10,14 +10,12 @@ are 5 s for 20 models on 5,000 items (190 pairs) and 2 s for two models on 100,0
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import resource
 import time
 from pathlib import Path
 
 import numpy as np
+from record import figure, record
 
 from r2d_bench.metrics.confusion import cluster_stats, macro_f1
 from r2d_bench.statistics.boards import PairTest, compare_models
@@ -71,7 +69,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=10_000)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     timed(*WARM_UP, args)
     found = []
@@ -82,10 +80,17 @@ def main() -> None:
             f"{models} models on {items} items, {row['pairs']} pairs: {row['s']} s (target {target:.0f} s), "
             f"processor {row['cpu_s']} s, peak {row['peak_gib']} GiB; {row['significant_pairs']} pairs significant"
         )
-    if args.out:
-        versions = {"python": platform.python_version(), "numpy": np.__version__}
-        text = json.dumps({"sizes": found, "versions": versions, "cpus": os.cpu_count()}, indent=2)
-        args.out.write_text(text + "\n", encoding="utf-8")
+    if args.json:
+        figures = [
+            figure(
+                f"{row['models']} models on {row['items']:,} items",
+                row["s"],
+                "s",
+                target=f"below {row['target_s']:.0f} s",
+            )
+            for row in found
+        ]
+        record("comparison_speed", figures, args.json, details=found)
 
 
 if __name__ == "__main__":

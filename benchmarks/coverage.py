@@ -1,6 +1,6 @@
 """How often the 95 % intervals of macro-F1 (BCa) and accuracy (Wilson) hold the truth, as the product computes them.
 
-    python benchmarks/coverage.py --simulations 3000 --out coverage.json
+    python benchmarks/coverage.py --simulations 3000 --json docs/performance/coverage.json
 
 Each scenario is a table of class shares and of what is said of each class, from which items are drawn, alone or in
 clusters of five of which a part repeat their first item. The truth is the figure of the table itself. Coverage of 93 to
@@ -11,15 +11,15 @@ share of simulations in which it does stands beside.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from record import figure, record
 
 from r2d_bench.metrics import confusion, labels
 from r2d_bench.metrics.base import Columns
@@ -113,7 +113,7 @@ def truths(scenario: Scenario) -> dict[str, float]:
     return {"macro_f1": float(confusion.macro_f1(sums)), "accuracy": float(np.trace(table[:, :k]))}
 
 
-def simulated(scenario: Scenario, simulations: int) -> dict[str, object]:
+def simulated(scenario: Scenario, simulations: int) -> dict[str, Any]:
     """Return how often the intervals hold the truth."""
     known, rng = truths(scenario), np.random.default_rng([SEED, SCENARIOS.index(scenario)])
     held = dict.fromkeys(known, 0)
@@ -138,17 +138,30 @@ def simulated(scenario: Scenario, simulations: int) -> dict[str, object]:
     }
 
 
+def figures_of(rows: list[dict[str, Any]], simulations: int) -> list[dict[str, Any]]:
+    """Return the coverage of each scenario, with the target where one is claimed."""
+    found = []
+    for row in rows:
+        for name, share in row["coverage"].items():
+            what = f"{name} of {row['scenario']}, n = {row['n']}"
+            target = "93 to 97 %" if row["claimed"] else "none: carries a warning"
+            error = 1.96 * (share * (1 - share) / simulations) ** 0.5
+            spread = (round(share - error, 4), round(share + error, 4))
+            found.append(figure(what, share, "%", spread=spread, of="simulation error", target=target))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=3000)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     start = time.perf_counter()
     with ProcessPoolExecutor(args.processes) as pool:
         rows = list(pool.map(simulated, SCENARIOS, repeat(args.simulations)))
     for row in rows:
-        coverage: dict[str, float] = row["coverage"]  # type: ignore[assignment]
+        coverage: dict[str, float] = row["coverage"]
         print(
             f"{row['scenario']:42} n {row['n']:5}  hits {row['fewest_expected_hits']:6}  macro-F1 "
             f"{coverage['macro_f1']:.3f}  accuracy {coverage['accuracy']:.3f}  warned {row['warned']:.2f}"
@@ -160,10 +173,9 @@ def main() -> None:
         "seed": SEED,
         "rows": rows,
         "seconds": round(time.perf_counter() - start, 1),
-        "machine": platform.platform(),
     }
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if args.json:
+        record("coverage", figures_of(rows, args.simulations), args.json, details=result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Judgments per second beside a bare litellm loop that sends the same prompts, against a slow server on loopback.
 
-    python benchmarks/judge_rate.py --out judge_rate.json
+    python benchmarks/judge_rate.py --json docs/performance/judge_rate.json
 
 Both ask the same server with the same concurrency, one after the other, each in a fresh process. Judging builds and
 cleans the prompts, stores every reply, reads the verdicts and makes the figures; the rate is that of the sitting, the
@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from api_rate import TARGET, megabytes, served
 from generated_task import write_task
+from record import figure, record
 
 from r2d_bench.judging.ask import JudgeOptions, PlannedJudging, judge_run, plan_judging
 from r2d_bench.judging.rubric import load_rubric
@@ -123,7 +122,7 @@ def main() -> None:
     parser.add_argument("--judgments", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.5, help="seconds")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     parser.add_argument("--way", choices=["ours", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -143,11 +142,19 @@ def main() -> None:
             f"peak memory +{values['peak_growth_mb']:.0f} MB"
         )
     print(f"ratio: {ratio:.2f} (target {TARGET})")
-    if args.out:
-        about = {"python": platform.python_version(), "cpus": os.cpu_count(), "target_ratio": TARGET}
-        asked = {"judgments": args.judgments, "concurrency": args.concurrency, "latency_s": args.latency}
-        kept = asked | {"per_second": rates, "ratio": ratio, "measured": found} | about
-        args.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        kept = {
+            "judgments": args.judgments,
+            "concurrency": args.concurrency,
+            "latency_s": args.latency,
+            "measured": found,
+        }
+        figures = [
+            figure("adapter / bare loop, rate", round(ratio, 3), target=f"at least {TARGET}"),
+            *(figure(f"{way}, rate", round(rates[way], 1), "judgments/s") for way in rates),
+            *(figure(f"{way}, growth of peak memory", round(v["peak_growth_mb"]), "MB") for way, v in found.items()),
+        ]
+        record("judge_rate", figures, args.json, details=kept)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Overhead of `run` per request: a fake model that answers at once, on a generated task, two stages.
 
-    python benchmarks/pipeline.py --items 20000 --out pipeline.json
+    python benchmarks/pipeline.py --items 20000 --json docs/performance/pipeline.json
     python benchmarks/pipeline.py --items 5000 --profile
 
 What is timed is everything between the model and the disk: prompts, keys, storing and flushing each answer,
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import json
-import os
-import platform
 import pstats
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from generated_task import write_task
+from record import figure, record
 
 from r2d_bench.models.registry import make_model, parse_spec
 from r2d_bench.runs.asking import Progress
@@ -45,7 +44,7 @@ class Counting(Progress):
         self.requests += 1
 
 
-def measure(items: int, *, profile: bool = False) -> dict[str, object]:
+def measure(items: int, *, profile: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         task = load_task(str(write_task(Path(scratch), items)))
         model = make_model(parse_spec("mock:random"), task=task, seed=0)
@@ -67,8 +66,6 @@ def measure(items: int, *, profile: bool = False) -> dict[str, object]:
         "target_us": TARGET_US,
         "us_per_stored_request": round(1e6 * again.seconds / counting.requests, 1),
         "seconds": round(asked.seconds, 2),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
     }
 
 
@@ -76,15 +73,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--profile", action="store_true", help="also print where the time goes (and takes it)")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     found = measure(args.items, profile=args.profile)
     print(
         f"{found['requests']} requests: {found['us_per_request']} µs each (target {TARGET_US:.0f}), "
         f"{found['us_per_stored_request']} µs where the answer is stored already"
     )
-    if args.out:
-        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        figures = [
+            figure("a request", found["us_per_request"], "µs", target=f"below {TARGET_US:.0f} µs"),
+            figure("a request whose answer is stored", found["us_per_stored_request"], "µs"),
+        ]
+        record("pipeline", figures, args.json, details=found)
 
 
 if __name__ == "__main__":

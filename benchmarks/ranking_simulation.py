@@ -1,6 +1,6 @@
 """Whether boards say what is true: equal models stay tied, planted differences are found and ordered rightly.
 
-    python benchmarks/ranking_simulation.py --boards 300 --out ranking_simulation.json
+    python benchmarks/ranking_simulation.py --boards 300 --json docs/performance/ranking_simulation.json
 
 Three kinds of boards, drawn anew each time; items differ in how hard they are, for all models alike.
 - equal: 20 models of the same quality, 190 pairs, macro-F1 by approximate randomisation. Every model must be in one tie
@@ -13,16 +13,15 @@ Three kinds of boards, drawn anew each time; items differ in how hard they are, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from record import figure, record
 
 from r2d_bench.metrics.confusion import cluster_stats, macro_f1
 from r2d_bench.statistics.boards import PairTest, compare_models, value_stats
@@ -92,7 +91,7 @@ def planted(seed: int, items: int) -> tuple[bool, bool, bool, float]:
     return board.order == true_order, upside_down, held, float(board.better.sum() / len(board.pairs))
 
 
-def measure(args: argparse.Namespace) -> dict[str, object]:
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     seeds, items = range(args.seed, args.seed + args.boards), repeat(args.items)
     start = time.perf_counter()
     with ProcessPoolExecutor(args.jobs) as pool:
@@ -115,9 +114,27 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
         },
         "targets": {"tied": TIED, "family_wise_error": FAMILY_WISE},
         "s": round(time.perf_counter() - start, 1),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "cpus": os.cpu_count(),
     }
+
+
+def figures_of(found: dict[str, Any], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the shares of boards that are right, with their targets."""
+    figures = []
+    for name in ("equal", "equal_in_clusters"):
+        kind, row = name.replace("_", " "), found[name]
+        figures += [
+            figure(f"{kind}: boards with all models tied", row["tied"], "%", target=f"at least {TIED:.0%}"),
+            figure(f"{kind}: family-wise error", row["family_wise_error"], "%", target=f"below {FAMILY_WISE:.0%}"),
+        ]
+    row = found["planted"]
+    words = {
+        "ordered_rightly": "ordered rightly",
+        "worse_model_wins": "a worse model wins",
+        "ranks_hold": "all rank intervals hold",
+        "pairs_found": "pairs that are found",
+    }
+    named = [(f"planted, {args.planted_items:,} items: {words[name]}", row[name]) for name in words]
+    return figures + [figure(what, value, "%") for what, value in named]
 
 
 def main() -> None:
@@ -127,7 +144,7 @@ def main() -> None:
     parser.add_argument("--planted-items", type=int, default=1000, help="of a board with planted differences")
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     found = measure(args)
     for name in ("equal", "equal_in_clusters"):
@@ -143,8 +160,8 @@ def main() -> None:
         f"{row['pairs_found']:.1%} of the pairs are found"
     )
     print(f"{found['s']} s")
-    if args.out:
-        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        record("ranking_simulation", figures_of(found, args), args.json, details=found)
 
 
 if __name__ == "__main__":

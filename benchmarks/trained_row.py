@@ -8,9 +8,10 @@ Reads finished run folders; computes nothing with a model. Whole families are re
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from record import figure, record
 
 from r2d_bench.errors import UserError
 from r2d_bench.metrics.paired import difference
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--task", default="triage")
     parser.add_argument("--one", default="r2d")
     parser.add_argument("--other", default="baseline:stratified")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     task = load_task(args.task)
     (one, first), (other, second) = (columns_of(args.runs, task, wanted) for wanted in (args.one, args.other))
@@ -55,8 +56,11 @@ def main() -> None:
         raise SystemExit(f"no difference: {found.reason}")
     points = [100 * value for value in (found.value, found.low, found.high)]
     print(f"macro-F1 of {one} minus {other}: {points[0]:.1f} points [{points[1]:.1f}, {points[2]:.1f}], n = {found.n}")
-    if args.out:
-        args.out.write_text(json.dumps({"one": one, "other": other, **found.as_json()}, indent=1) + "\n")
+    if args.json:
+        what = f"macro-F1 of {one} minus {other} on {args.task}, n = {found.n}"
+        spread = (round(points[1], 1), round(points[2], 1))
+        difference_ = figure(what, round(points[0], 1), "points", spread=spread, of="95 % interval", target="above 0")
+        record("trained_row", [difference_], args.json, details={"one": one, "other": other, **found.as_json()})
 
 
 if __name__ == "__main__":

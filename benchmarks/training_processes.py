@@ -1,6 +1,6 @@
 """Training in two processes against one: eval metrics of each, for several seeds.
 
-    python benchmarks/training_processes.py --out training_processes.json
+    python benchmarks/training_processes.py --json docs/performance/training_processes.json
     python benchmarks/training_processes.py --explain 30 --decide 120      # a cut: quick, and at chance
 
 `r2d-bench train --from-scratch tiny -t triage` with recipe demo (some minutes for each seed and way; a cut of it on
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from record import figure, record
 
 from r2d_bench.tasks.task import load_task
 
@@ -94,11 +95,11 @@ def compare(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> dict[str, d
 
 
 def show(found: dict[str, dict[str, Any]]) -> None:
-    for name, figure in found.items():
+    for name, one in found.items():
         for way in ("one", "two"):
-            print(f"{name:14} {way} process{'es' if way == 'two' else '  '}: " + _row(figure[way]))
-        print(f"{'':14} two - one     : {_row(figure['differences'])}, mean {figure['mean_difference']:+.4f}")
-        print(f"{'':14} sd over seeds : {figure['sd_over_seeds']:.4f}")
+            print(f"{name:14} {way} process{'es' if way == 'two' else '  '}: " + _row(one[way]))
+        print(f"{'':14} two - one     : {_row(one['differences'])}, mean {one['mean_difference']:+.4f}")
+        print(f"{'':14} sd over seeds : {one['sd_over_seeds']:.4f}")
 
 
 def _row(values: list[float]) -> str:
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3", help="two or more")
     parser.add_argument("--explain", type=int, help="steps of the first stage (default: the recipe's)")
     parser.add_argument("--decide", type=int, help="steps of the second stage (default: the recipe's)")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     seeds, steps = [int(seed) for seed in args.seeds.split(",")], {"explain": args.explain, "decide": args.decide}
     with tempfile.TemporaryDirectory() as folder:
@@ -123,10 +124,19 @@ def main() -> None:
     done = " + ".join(str(runs[1][0]["steps"][stage]) for stage in steps)
     print(f"{TASK}, recipe demo, {done} steps, seeds {args.seeds}; accuracy of the commonest label {chance:.4f}")
     show(found)
-    about = {"python": platform.python_version(), "cpus": os.cpu_count()}
-    if args.out:
-        document = {"seeds": seeds, "accuracy_of_commonest": chance, "figures": found, "runs": runs} | about
-        args.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        figures = [
+            figure(
+                f"{name}, two processes minus one",
+                round(one["mean_difference"], 4),
+                spread=(round(min(one["differences"]), 4), round(max(one["differences"]), 4)),
+                of=f"{len(seeds)} seeds",
+                target=f"within the noise over seeds, sd {one['sd_over_seeds']:.4f}",
+            )
+            for name, one in found.items()
+        ]
+        kept = {"seeds": seeds, "accuracy_of_commonest": chance, "figures": found, "runs": runs}
+        record("training_processes", figures, args.json, details=kept)
 
 
 if __name__ == "__main__":

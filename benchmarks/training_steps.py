@@ -1,6 +1,6 @@
 """Time of a training step of stage 2: before labels are sampled, while they are, and while they are the plain way.
 
-    python benchmarks/training_steps.py --out training_steps.json
+    python benchmarks/training_steps.py --json docs/performance/training_steps.json
 
 One batch after the other is trained on three times, in turns of changing order:
 
@@ -18,9 +18,6 @@ warm-up. The learning rate of the timed steps is 0, so that all three see the sa
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -32,6 +29,7 @@ from typing import Any
 
 import torch
 import transformers
+from record import figure, record
 
 from r2d_bench.tasks.task import Task, load_task
 from r2d_bench.training.data import Batches, Collator, Encoder, Part, Rows, encode_rows, label_candidates
@@ -312,6 +310,20 @@ def show(found: dict[str, Any], name: str) -> None:
         )
 
 
+def figures_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the ratios of a step's time, with their spread over the turns."""
+    figures = []
+    size = f"{found['parameters'] / 1e6:.0f} M parameters, {found['precision']}, batch {found['batch']}"
+    for state, words in (("labels_learnt", "labels learnt"), ("nothing_learnt", "nothing learnt")):
+        for way in WAYS[1:]:
+            ratio = found[state][f"{way}_to_before"]
+            each = ratio["wall_of_each_turn"]
+            target = f"at most {TARGET}" if (state, way) == ("labels_learnt", "sampling") else ""
+            what, spread = f"{way} / before, {words} ({size})", (each["least"], each["most"])
+            figures.append(figure(what, ratio["wall"], spread=spread, of=f"{found['turns']} turns", target=target))
+    return figures
+
+
 def main() -> None:
     on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -319,7 +331,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64 if on_gpu else 4)
     parser.add_argument("--turns", type=int, default=20 if on_gpu else 5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="1 where other work takes a core")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--json", type=Path, help="write the figures as JSON")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     shape, device = (BASE, torch.device("cuda")) if on_gpu else (SMALL, torch.device("cpu"))
@@ -337,16 +349,10 @@ def main() -> None:
         "precision": "bf16" if on_gpu else "fp32",
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "threads": torch.get_num_threads(),
-        "cpus": os.cpu_count(),
         "target": TARGET,
         "labels_learnt_in_steps": steps,
         "labels_learnt": measure(room, args.turns),
         "nothing_learnt": untrained,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
     }
     print(
         f"{found['parameters'] / 1e6:.0f} M parameters, {found['precision']}, {found['device']}, {found['threads']}"
@@ -354,8 +360,8 @@ def main() -> None:
     )
     show(found["labels_learnt"], f"labels learnt (in {steps} steps on labels alone), target {TARGET}")
     show(found["nothing_learnt"], "nothing learnt: the worst case")
-    if args.out:
-        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        record("training_steps", figures_of(found), args.json, details=found)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,14 @@ class UserError(Exception):
 
 
 class MissingDependencyError(UserError):
-    """An optional engine that is not installed; the message holds the install command."""
+    """An optional engine that is not installed; the message holds the install command.
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional engine: pip install 'r2d-bench[{extra}]'")
+    `other` is an extra for machines without an accelerator, which excludes `extra`.
+    """
+
+    def __init__(self, what: str, extra: str, other: str | None = None) -> None:
+        instead = f" (without an accelerator: 'r2d-bench[{other}]')" if other else ""
+        super().__init__(f"{what} needs an optional engine: pip install 'r2d-bench[{extra}]'{instead}")
 
 
 class IncompleteRunError(UserError):

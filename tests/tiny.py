@@ -42,28 +42,38 @@ def triage_pairs(n: int, seed: int = 0) -> list[tuple[str, str]]:
     return pairs
 
 
-def tiny_t5(folder: Path, pairs: Sequence[tuple[str, str]], steps: int = 100, *, vocabulary: int = 400) -> Path:
-    """Train a T5 (d_model 128, 2 + 2 layers) on `pairs` of (prompt, target) and save it in `folder`."""
+def tiny_t5(
+    folder: Path,
+    pairs: Sequence[tuple[str, str]],
+    steps: int = 100,
+    *,
+    vocabulary: int = 400,
+    kind: str = "T5",
+    **settings: object,
+) -> Path:
+    """Train a T5 (d_model 128, 2 + 2 layers) on `pairs` of (prompt, target) and save it in `folder`.
+
+    Args:
+        folder: where the checkpoint goes.
+        pairs: (prompt, target).
+        steps: optimiser steps of 32 pairs.
+        vocabulary: size of the tokenizer.
+        kind: `T5` or `MT5`.
+        settings: of its configuration. With `tie_word_embeddings=False` the output head is the model's own.
+    """
     import torch
     import transformers
 
     tokenizer = _tokenizer((text for pair in pairs for text in pair), vocabulary, start=False)
-    config = transformers.T5Config(
-        vocab_size=len(tokenizer),
-        d_model=128,
-        d_kv=32,
-        d_ff=256,
-        num_layers=2,
-        num_decoder_layers=2,
-        num_heads=4,
-        dropout_rate=0.0,
-        decoder_start_token_id=PAD_ID,
-        pad_token_id=PAD_ID,
-        eos_token_id=END_ID,
-    )
+    shape = {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+    special = {"decoder_start_token_id": PAD_ID, "pad_token_id": PAD_ID, "eos_token_id": END_ID}
+    usual = {"vocab_size": len(tokenizer), "dropout_rate": 0.0, **shape, **special}
+    config = getattr(transformers, f"{kind}Config")(**usual | settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = transformers.T5ForConditionalGeneration(config)
+        model = getattr(transformers, f"{kind}ForConditionalGeneration")(config)
+        if settings.get("tie_word_embeddings") is False:  # transformers ties them all the same
+            model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
 
     _train(model, _seq2seq_loss(model, tokenizer), pairs, steps)
     return _save(folder, model, tokenizer)

@@ -58,7 +58,9 @@ def main(args: Namespace) -> int:
     from r2d_bench.cli.plain import say, say_json
 
     dirs = [Path(folder) for folder in args.task_dir]
-    page = api.build_leaderboard(args.board, runs=args.runs, out=args.out, task_dirs=dirs, audits=args.audits, single=args.single_file)
+    page = api.build_leaderboard(
+        args.board, runs=args.runs, out=args.out, task_dirs=dirs, audits=args.audits, single=args.single_file
+    )
     if args.json:
         say_json({"page": str(page)})
     else:

@@ -10,17 +10,18 @@ from r2d_bench.cli import options
 if TYPE_CHECKING:
     import argparse
     from argparse import Namespace
+    from collections.abc import Mapping
 
 VERIFY = """\
   r2d-bench leaderboard verify runs/*
-  r2d-bench leaderboard verify runs/triage-v2--hf--my-t5--r2d--1a2b3c4d5e --mark
+  r2d-bench leaderboard verify triage-v2--hf--my-t5--r2d--1a2b3c4d5e --runs runs --mark
 """
 SUBMIT = """\
   r2d-bench leaderboard submit runs/triage-v2--hf--my-t5--r2d--1a2b3c4d5e --out my-t5.zip
   r2d-bench leaderboard submit runs/triage-v2--hf--my-t5--r2d--1a2b3c4d5e --out submissions/my-t5 --card card.yaml
 """
 ACCEPT = """\
-  r2d-bench leaderboard accept submissions/*.zip --runs runs
+  r2d-bench leaderboard accept submissions/*.zip --runs runs --all
   r2d-bench leaderboard accept my-t5.zip --data pubmedqa=./pubmedqa
 """
 
@@ -28,7 +29,8 @@ ACCEPT = """\
 def add_kinds(kinds: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verbs."""
     verify = options.add_verb(kinds, "verify", "Recompute every number of runs from their answers.", _verify, VERIFY)
-    verify.add_argument("folders", nargs="+", metavar="RUN", help="a run folder")
+    verify.add_argument("folders", nargs="+", metavar="RUN", help="a run folder, or its name below --runs")
+    options.add_runs(verify)
     verify.add_argument("--mark", action="store_true", help="write verification.json beside what holds")
     _add_common(verify)
     submit = options.add_verb(kinds, "submit", "Pack a run for a pull request to a board.", _submit, SUBMIT)
@@ -40,6 +42,7 @@ def add_kinds(kinds: options.Verbs[argparse.ArgumentParser]) -> None:
     accept = options.add_verb(kinds, "accept", "Check a submission and put it among the runs.", _accept, ACCEPT)
     accept.add_argument("packs", nargs="+", metavar="PACK", help="a submission: .zip file or folder")
     options.add_runs(accept)
+    accept.add_argument("--all", action="store_true", help="refuse what cannot be recomputed here (BERTScore)")
     _add_common(accept)
 
 
@@ -60,7 +63,8 @@ def _verify(args: Namespace) -> int:
 
     scorers, encoder = Scorers(), options.bertscore_of(args.bertscore)
     dirs = [Path(folder) for folder in args.task_dir]
-    loaded = load_runs(args.folders, options.data_pairs(args.data), dirs)
+    folders = [_folder(name, Path(args.runs)) for name in args.folders]
+    loaded = load_runs(folders, options.data_pairs(args.data), dirs)
     found = []
     for store, task in loaded:
         one = verify(store, task, encoder, scorers)
@@ -72,11 +76,23 @@ def _verify(args: Namespace) -> int:
             say(f"{one.run}: {'holds' if one.holds else 'DIFFERS'}, {one.equal} values equal{left}")
             for line in one.lines():
                 say(f"  {line}")
-            for name, why in one.not_recomputed.items():
-                say(f"  not recomputed: {name} ({why})")
+            _say_absent(one.not_recomputed)
     if args.json:
         say_json(told(found))
     return 0 if all(one.holds for one in found) else 1
+
+
+def _say_absent(absent: Mapping[str, str]) -> None:
+    from r2d_bench.cli.plain import say
+
+    for name, why in absent.items():
+        say(f"  not recomputed: {name} ({why})")
+
+
+def _folder(name: str, runs: Path) -> Path:
+    """Return a run folder that is named by its path, or by its name below the folder of runs."""
+    below = runs / name
+    return below if below.is_dir() and not Path(name).is_dir() else Path(name)
 
 
 def _submit(args: Namespace) -> int:
@@ -115,6 +131,7 @@ def _accept(args: Namespace) -> int:
                 task_dirs=[Path(folder) for folder in args.task_dir],
                 encoder=encoder,
                 scorers=scorers,
+                everything=args.all,
             )
         except UserError as error:  # the others are looked at all the same
             refused.append(str(error))
@@ -122,6 +139,7 @@ def _accept(args: Namespace) -> int:
         found.append(one)
         if not args.json:
             say(f"accepted: {one.run}, {one.equal} values recomputed, {len(one.not_recomputed)} not")
+            _say_absent(one.not_recomputed)
     if args.json:
         say_json({"accepted": told(found), "refused": refused})
     else:

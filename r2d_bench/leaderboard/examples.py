@@ -161,7 +161,7 @@ def _outputs(mine: Answers) -> dict[str, list[dict[str, Json]]]:
 
 
 def predictions(store: RunStore) -> str:
-    """Return what a run said of each example as JSON lines: id, split, gold, label and rationale, each with its status."""
+    """Return what a run said of each example as JSON lines: gold, label and rationale, each with its status."""
     names = ("id", "split", "gold", "label", "label_status", "rationale", "rationale_status")
     table = columns(store.folder / "examples.parquet", names)
     rows = zip(*(table[name] for name in names), strict=True)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # Tokens of a batch, padding and answer included: beyond this a CPU gains nothing; an accelerator wants more.
 CPU_TOKENS = 8_192
 ACCELERATOR_TOKENS = 65_536
+# A T5's caches may take this share of a GPU's free memory, the rest is for the encoder; and so many tokens at most.
+CACHE_SHARE, MOST_TOKENS = 0.3, 262_144
+WINDOW = 4_096  # requests that are tokenised and sorted together
 
 
 class HFParams(BaseParams):
@@ -120,31 +123,42 @@ class HF(Model):
         return read_lineage(self._weights.folder)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Answer greedily, batch by batch, the longest prompts first."""
-        prompts = yield from self._prepare(requests)
-        yield from in_batches(
+        """Answer greedily, window by window, the longest prompts first."""
+        for window in _windows(requests):
+            prompts = yield from self._prepare(window)
+            yield from self._answer(prompts)
+
+    def _answer(self, prompts: list[Prompt]) -> Iterator[Answer]:
+        from r2d_bench.models.hf_greedy import answer_greedily
+        from r2d_bench.models.hf_t5 import is_t5
+
+        engine, tokens, rows = self._engine(), self._batch_tokens(), self._params.batch_size
+        if is_t5(engine.model):
+            return answer_greedily(engine, prompts, tokens=tokens, rows=rows)
+        return in_batches(
             prompts,
-            lambda batch: generate_batch(self._engine(), batch),
+            lambda batch: generate_batch(engine, batch),
             size=lambda prompt: len(prompt.ids) + prompt.budget,
             # Candidates end an answer by themselves: their budgets need not agree.
             group=lambda prompt: prompt.budget if prompt.request.method is LabelMethod.FREE else None,
-            tokens=self._batch_tokens(),
-            rows=self._params.batch_size,
+            tokens=tokens,
+            rows=rows,
         )
 
     def score(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Score the candidates of each request; a prompt is read once for all of them."""
-        prompts = yield from self._prepare(requests)
-        if getattr(self._engine().model, "_is_stateful", False):
-            raise UserError(f"{self.identity.title} has no key-value cache to score from: use --label-method free")
-        yield from in_batches(
-            prompts,
-            lambda batch: score_batch(self._engine(), batch),
-            size=lambda prompt: len(prompt.tails) * (len(prompt.ids) + prompt.budget),
-            group=lambda _: None,
-            tokens=self._batch_tokens(),
-            rows=self._params.batch_size,
-        )
+        for window in _windows(requests):
+            prompts = yield from self._prepare(window)
+            if getattr(self._engine().model, "_is_stateful", False):
+                raise UserError(f"{self.identity.title} has no key-value cache to score from: use --label-method free")
+            yield from in_batches(
+                prompts,
+                lambda batch: score_batch(self._engine(), batch),
+                size=lambda prompt: len(prompt.tails) * (len(prompt.ids) + prompt.budget),
+                group=lambda _: None,
+                tokens=self._batch_tokens(),
+                rows=self._params.batch_size,
+            )
 
     def close(self) -> None:
         """Give back the model's memory."""
@@ -162,7 +176,19 @@ class HF(Model):
         return prompts
 
     def _batch_tokens(self) -> int:
-        return CPU_TOKENS if self._engine().device.type == "cpu" else ACCELERATOR_TOKENS
+        import torch
+
+        from r2d_bench.models.hf_t5 import bytes_of_token, is_t5
+
+        model, device = self._engine().model, self._engine().device
+        if device.type == "cpu":
+            return CPU_TOKENS
+        if device.type != "cuda" or not is_t5(model):
+            return ACCELERATOR_TOKENS
+        # What torch holds in reserve, as after an earlier stage, is free too.
+        free = torch.cuda.mem_get_info(device)[0]
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return min(MOST_TOKENS, int(free * CACHE_SHARE) // bytes_of_token(model))
 
     def _engine(self) -> Engine:
         if self._loaded is None:
@@ -175,3 +201,9 @@ class HF(Model):
                 trust_remote_code=params.trust_remote_code,
             )
         return self._loaded
+
+
+def _windows(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    """Yield some thousands of requests at a time: sorting gains no more from more, and memory stays flat."""
+    for i in range(0, len(requests), WINDOW):
+        yield requests[i : i + WINDOW]

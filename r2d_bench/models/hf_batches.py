@@ -78,22 +78,22 @@ def _try(work: Callable[[list[Prompt]], list[Response]], batch: list[Prompt]) ->
     """Run `work`; None where memory ran out."""
     try:
         return work(batch)
-    except MemoryError:
-        pass
-    except RuntimeError as error:
-        if not _is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
-    _free_memory()  # outside of `except`: there the traceback still holds the batch's tensors
+    free_memory()  # outside of `except`: there the traceback still holds the batch's tensors
     return None
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether it is Python's, torch's or the driver's word for that."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give memory that torch holds in reserve back to the accelerator."""
     import torch
 
     if torch.cuda.is_available():

@@ -32,7 +32,7 @@ def generate_batch(engine: Engine, batch: list[Prompt]) -> list[Response]:
             prefix_allowed_tokens_fn=_only_candidates(engine, batch, begin) if held else None,
         )
     rows: list[list[int]] = output[:, begin:].tolist()
-    answer = _candidate if held else _free
+    answer = candidate_answer if held else free_answer
     return [answer(engine, prompt, row) for prompt, row in zip(batch, rows, strict=True)]
 
 
@@ -56,7 +56,8 @@ def _until_end(engine: Engine, row: list[int]) -> tuple[list[int], bool]:
     return row, False
 
 
-def _free(engine: Engine, prompt: Prompt, row: list[int]) -> Response:
+def free_answer(engine: Engine, prompt: Prompt, row: list[int]) -> Response:
+    """Return what the tokens of `row` say, up to the first that ends an answer."""
     ids, ended = _until_end(engine, row)
     thinking, text, cut = split_thinking(_decode(engine, ids), started=prompt.thinking)
     return Response(
@@ -69,7 +70,8 @@ def _free(engine: Engine, prompt: Prompt, row: list[int]) -> Response:
     )
 
 
-def _candidate(engine: Engine, prompt: Prompt, row: list[int]) -> Response:
+def candidate_answer(engine: Engine, prompt: Prompt, row: list[int]) -> Response:
+    """Return the candidate that the tokens of `row` are."""
     ids, _ = _until_end(engine, row)
     chosen = prompt.tails.index(tuple(ids))
     return Response(

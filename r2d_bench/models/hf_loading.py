@@ -113,7 +113,8 @@ class Engine:
 
     Attributes:
         name: its public name, for messages.
-        model, tokenizer: of transformers.
+        model: of transformers, or another engine's model that reads the same tokens.
+        tokenizer: of transformers.
         device: where the weights lie.
         encoder_decoder: T5 and its kin; otherwise causal.
         ends: ids of the tokens that end an answer (end of text, end of turn).
@@ -121,7 +122,8 @@ class Engine:
         start: first id of a decoder's input (encoder-decoder only).
         positions: the most tokens that the model has positions for; None: no bound.
         usual: the tokenizer's own limit; None: it has none.
-        arguments: names that the model's `forward` takes.
+        arguments: names that the `forward` of a model of transformers takes.
+        kind: the adapter that loaded it.
     """
 
     name: str
@@ -134,7 +136,13 @@ class Engine:
     start: int | None
     positions: int | None
     usual: int | None
-    arguments: frozenset[str]
+    arguments: frozenset[str] = frozenset()
+    kind: str = "hf"
+
+    @property
+    def title(self) -> str:
+        """Adapter and name, for messages."""
+        return f"{self.kind}:{self.name}"
 
 
 def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_remote_code: bool) -> Engine:
@@ -168,6 +176,7 @@ def load(weights: Weights, nature: Nature, *, dtype: str, device: str, trust_rem
         if lacking := sorted(report["missing_keys"]):
             raise UserError(f"hf:{source.name}: {len(lacking)} weights are missing, the first is {lacking[0]}")
         tokenizer = _tokenizer(weights, model, common)
+        tokenizer.truncation_side = "right"
         if weights.base is not None:
             model = put_on(model, weights, len(tokenizer))
         place = _device(device)
@@ -212,17 +221,12 @@ def _engine(
 ) -> Engine:
     from transformers import GenerationConfig
 
-    tokenizer.truncation_side = "right"
     said, config = model.generation_config, model.config.get_text_config(decoder=True)
-    stops = _ids(said.eos_token_id) or _ids(config.eos_token_id)
-    ends = tuple(dict.fromkeys([*stops, *_ids(tokenizer.eos_token_id)]))
-    if not ends:
-        raise UserError(f"hf:{name}: no end-of-text token in generation_config, config or tokenizer")
-    pads = [*_ids(tokenizer.pad_token_id), *_ids(said.pad_token_id), ends[0]]
     starts = [*_ids(said.decoder_start_token_id), *_ids(getattr(config, "decoder_start_token_id", None))]
     if encoder_decoder and not starts:
         raise UserError(f"hf:{name}: config.json names no decoder_start_token_id")
     start = starts[0] if encoder_decoder else None
+    ends, pad = ends_and_pad(f"hf:{name}", tokenizer, said, config)
     # Sampling, beams, penalties and limits of the checkpoint must not leak into a greedy answer: transformers
     # fills whatever a request leaves open from here.
     model.generation_config = GenerationConfig(
@@ -230,11 +234,10 @@ def _engine(
         num_beams=1,
         bos_token_id=said.bos_token_id,
         eos_token_id=list(ends),
-        pad_token_id=pads[0],
+        pad_token_id=pad,
         decoder_start_token_id=start,
         forced_bos_token_id=said.forced_bos_token_id,
     )
-    usual = tokenizer.model_max_length
     return Engine(
         name=name,
         model=model,
@@ -242,15 +245,64 @@ def _engine(
         device=device,
         encoder_decoder=encoder_decoder,
         ends=ends,
-        pad=pads[0],
+        pad=pad,
         start=start,
-        positions=_positions(config),
-        usual=usual if usual < NO_LIMIT else None,
+        positions=positions_of(config),
+        usual=usual_length(tokenizer),
         arguments=frozenset(inspect.signature(model.forward).parameters),
     )
 
 
-def _positions(config: Any) -> int | None:  # noqa: ANN401 - transformers is untyped here
+def read_tokenizer(
+    title: str, folder: Path, *, trust_remote_code: bool
+) -> tuple[Any, tuple[int, ...], int, int | None]:
+    """Return tokenizer, end ids, pad id and positions as the `hf` adapter has them, without the weights."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, **common)
+    tokenizer.truncation_side = "right"
+    config = AutoConfig.from_pretrained(folder, **common)
+    if (folder / "generation_config.json").is_file():
+        said = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    else:
+        said = GenerationConfig.from_model_config(config)
+    text = config.get_text_config(decoder=True)
+    return tokenizer, *ends_and_pad(title, tokenizer, said, text), positions_of(text)
+
+
+def ends_and_pad(
+    title: str,
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped here
+    said: Any,  # noqa: ANN401
+    config: Any,  # noqa: ANN401
+) -> tuple[tuple[int, ...], int]:
+    """Return the ids of the tokens that end an answer, and the one that fills rows.
+
+    Args:
+        title: the model, for the message.
+        tokenizer: the model's.
+        said: its generation configuration.
+        config: its text configuration.
+
+    Raises:
+        UserError: nothing ends an answer.
+    """
+    stops = _ids(said.eos_token_id) or _ids(config.eos_token_id)
+    ends = tuple(dict.fromkeys([*stops, *_ids(tokenizer.eos_token_id)]))
+    if not ends:
+        raise UserError(f"{title}: no end-of-text token in generation_config, config or tokenizer")
+    return ends, [*_ids(tokenizer.pad_token_id), *_ids(said.pad_token_id), ends[0]][0]
+
+
+def usual_length(tokenizer: Any) -> int | None:  # noqa: ANN401 - transformers is untyped here
+    """Return the tokenizer's own limit in tokens; None: it has none."""
+    usual: int = tokenizer.model_max_length
+    return usual if usual < NO_LIMIT else None
+
+
+def positions_of(config: Any) -> int | None:  # noqa: ANN401 - transformers is untyped here
+    """Return the most tokens that a model has positions for, by its text configuration; None: no bound."""
     for key in ("max_encoder_position_embeddings", "max_position_embeddings"):
         value = getattr(config, key, None)
         if isinstance(value, int) and value > 0:

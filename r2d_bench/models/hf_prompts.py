@@ -102,7 +102,7 @@ def _render(engine: Engine, request: Request, limits: Limits) -> str:
 
 def _apply_template(engine: Engine, request: Request, *, thinking: bool) -> str:
     if not engine.tokenizer.chat_template:
-        raise UserError(f"hf:{engine.name}: it has no chat template: use a protocol with text prompts")
+        raise UserError(f"{engine.title}: it has no chat template: use a protocol with text prompts")
     text = _chat_text(engine, request, answer=None, thinking=thinking)
     if request.method is not LabelMethod.FREE and text.rstrip().endswith(OPEN):
         # A label inside the thinking block would mean nothing.
@@ -123,7 +123,7 @@ def _chat_text(engine: Engine, request: Request, *, answer: str | None, thinking
             turns, tokenize=False, add_generation_prompt=answer is None, enable_thinking=thinking
         )
     except TemplateError as error:
-        raise UserError(f"hf:{engine.name}: its chat template refuses the prompt: {error}") from error
+        raise UserError(f"{engine.title}: its chat template refuses the prompt: {error}") from error
     return str(text)
 
 
@@ -155,7 +155,7 @@ def _limit(engine: Engine, request: Request, limits: Limits, budget: int) -> int
     hard = ROOMY if engine.positions is None else engine.positions - reserve
     if hard < 1:
         raise UserError(
-            f"hf:{engine.name}: {budget} new tokens do not fit its {engine.positions} positions: lower max_new_tokens"
+            f"{engine.title}: {budget} new tokens do not fit its {engine.positions} positions: lower max_new_tokens"
         )
     asked = request.max_input_tokens or limits.input
     if asked is None and engine.usual is not None:

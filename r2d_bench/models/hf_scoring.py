@@ -32,11 +32,12 @@ def score_batch(engine: Engine, batch: list[Prompt]) -> list[Response]:
     result = []
     for prompt in batch:
         own, scores = scores[: len(prompt.tails)], scores[len(prompt.tails) :]
-        result.append(_response(prompt, own))
+        result.append(scored_answer(prompt, own))
     return result
 
 
-def _response(prompt: Prompt, scores: list[float]) -> Response:
+def scored_answer(prompt: Prompt, scores: list[float]) -> Response:
+    """Return the best of the candidates with all `scores`, which stand in the order of the candidates."""
     by_label = dict(zip(prompt.request.candidates, scores, strict=True))
     return Response(
         text=max(by_label, key=by_label.__getitem__),  # the first on ties

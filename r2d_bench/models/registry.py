@@ -24,6 +24,8 @@ ADAPTERS: Mapping[str, str] = {
     "mock": "r2d_bench.models.mock:Mock",
     "api": "r2d_bench.models.api:API",
     "r2d": "r2d_bench.models.r2d:R2D",
+    "vllm": "r2d_bench.models.vllm:VLLM",
+    "ct2": "r2d_bench.models.ct2:CT2",
 }
 
 

