@@ -240,7 +240,7 @@ class Row(Frozen):
     run: str
     page: str
     command: str
-    origin: Literal["verified", "community", "own"] = "own"
+    origin: Literal["verified", "part", "community", "own"] = "own"
     model: ModelInfo
     protocol: ProtocolInfo
     label_method: str

@@ -39,7 +39,12 @@ FACTS = (
     ("date", "Asked on", "Setting", "desc", False),
     ("checked", "Checked by", "Setting", "asc", False),
 )
-ORIGINS = {"verified": "recomputed from its answers", "community": "nobody yet", "own": "the maker of this board"}
+ORIGINS = {
+    "verified": "recomputed from its answers",
+    "part": "recomputed from its answers in part",
+    "community": "nobody yet",
+    "own": "the maker of this board",
+}
 # Metric → what the task's card must declare for it.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "accuracy_mix": ("mix",),

@@ -14,30 +14,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from r2d_bench.leaderboard.differences import Verification
+    from r2d_bench.records import Json
     from r2d_bench.runs.store import RunStore
 
 VERIFICATION = "verification.json"
 SUBMISSION = "submission.json"
 SCHEMA = 1
 
-Origin = Literal["verified", "community", "own"]
+Origin = Literal["verified", "part", "community", "own"]
 
 
 def origin_of(store: RunStore) -> Origin:
-    """Return whether a run was recomputed as it is now, came from elsewhere and was not, or was made here."""
-    if _vouched(store.folder):
-        return "verified"
+    """Return whether a run was recomputed as it is (`part`: but for some figures), came from elsewhere, or is own."""
+    document = _vouched(store.folder)
+    if document is not None:
+        return "part" if document.get("not_recomputed") else "verified"
     return "community" if (store.folder / SUBMISSION).is_file() else "own"
 
 
-def _vouched(folder: Path) -> bool:
-    """Tell whether a recomputation is written down that fits the files; a broken file vouches for nothing."""
+def _vouched(folder: Path) -> dict[str, Json] | None:
+    """Return the recomputation that is written down, if it fits the files; a broken file vouches for nothing."""
     path = folder / VERIFICATION
     try:
         document = read_json(path) if path.is_file() else None
     except UserError:
-        return False
-    return isinstance(document, dict) and document.get("files") == digests(folder)
+        return None
+    return document if isinstance(document, dict) and document.get("files") == digests(folder) else None
 
 
 def mark(folder: Path, found: Verification) -> None:

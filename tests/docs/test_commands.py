@@ -45,6 +45,7 @@ NOT_RUN = {
     "pip install 'r2d-bench[hf,bertscore]'": INDEX,
     "pip install 'r2d-bench[hf,api,bertscore]'": INDEX,
     "pip install 'r2d-bench[train,bertscore]'": INDEX,
+    "pip install 'r2d-bench[ct2]'": INDEX,
 }
 SET = [f"stages.{stage}.{key}=2" for stage in ("explain", "decide") for key in ("steps", "batch_size")]
 ON_SPEC = "".join(f",{one}" for one in SET)

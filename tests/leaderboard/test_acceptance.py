@@ -73,14 +73,17 @@ def test_no_code_of_a_submission_is_run(sent: Path, tmp_path: Path, monkeypatch:
     evil, witness = tmp_path / "submissions" / "evil", tmp_path / "witness"
     evil.mkdir(parents=True)
     text = TASK_YAML.format(name="evil", title="Evil", visibility="public")
-    (evil / "task.yaml").write_text(text + "reader: read\n", encoding="utf-8")
+    text = text.replace("{files: {test: rows.csv}}", "{reader: 'task.py:read'}")
+    (evil / "task.yaml").write_text(text, encoding="utf-8")
     code = f"from pathlib import Path\nPath({str(witness)!r}).write_text('run')\ndef read(path): return {{}}\n"
     (evil / "task.py").write_text(code, encoding="utf-8")
     (evil / "rows.csv").write_text("id,text,gold,why\n1,a,yes,b\n", encoding="utf-8")
     for name in ("submissions/evil", str(evil), "./submissions/evil", "submissions/evil/task.yaml"):
         change(sent / SUBMISSION, lambda told, name=name: told.update(task=f"{name}@1"))
-        assert "unknown task" in refusal(sent, tmp_path / "runs")
-    assert not witness.exists()
+        with pytest.raises(UserError) as told:
+            accept(sent, tmp_path / "runs", data=evil / "rows.csv")
+        assert not witness.exists()
+        assert "unknown task" in str(told.value)
 
 
 def with_setup(how: Callable[[Json], object]) -> Callable[[Path], None]:

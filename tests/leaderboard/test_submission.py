@@ -279,3 +279,14 @@ def test_marking_names_the_files_as_they_are(made: Made, tmp_path: Path) -> None
     mark(folder, verify(RunStore(folder), load_task("triage")))
     told = json.loads((folder / VERIFICATION).read_text())
     assert told["files"]["responses.jsonl"] == hashlib.sha256((folder / "responses.jsonl").read_bytes()).hexdigest()
+
+
+def test_a_row_that_was_recomputed_in_part_says_so(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / made.tfidf
+    shutil.copytree(made.runs / made.tfidf, folder)
+    found = verify(RunStore(folder), load_task("triage"))
+    found.not_recomputed["bertscore_f1"] = "its encoder is not at hand"
+    mark(folder, found)
+    assert origin_of(RunStore(folder)) == "part"
+    (table,) = collect(board(), tmp_path).tables
+    assert table.rows[0].origin == "part"
