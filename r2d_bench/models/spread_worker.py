@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from r2d_bench.tasks.task import Task
 
 SLICE = 1.0  # seconds of answers that travel together
-PACKAGES = ("r2d-bench", "torch", "transformers", "tokenizers", "scikit-learn")  # those that can change an answer
+# Those that can change an answer.
+PACKAGES = ("r2d-bench", "torch", "transformers", "tokenizers", "ctranslate2", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)

