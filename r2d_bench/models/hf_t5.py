@@ -144,7 +144,7 @@ class T5Decoder:
             hidden = hidden + attention.o(_attend(query, self._source[:, layer, :count, :, :source], mask))
             hidden = forward(hidden)
         hidden = self._stack.final_layer_norm(hidden)
-        if self._model.config.scale_decoder_outputs:
+        if getattr(self._model.config, "scale_decoder_outputs", False):  # mT5 has no such key, and does not scale
             hidden = hidden * self._model.model_dim**-0.5
         logits: torch.Tensor = self._model.lm_head(hidden)
         return logits
