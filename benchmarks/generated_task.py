@@ -41,14 +41,19 @@ def write_task(folder: Path, items: int, words: int = 60, seed: int = 0) -> Path
     return task
 
 
-def write_predictions(path: Path, task: Path, right: float = 0.7, seed: int = 1) -> Path:
-    """Write a label for each test example, right in this share; 1 in 200 is off the vocabulary."""
+def write_predictions(path: Path, task: Path, right: float = 0.7, seed: int = 1, *, explained: bool = False) -> Path:
+    """Write a label for each test example, right in this share; 1 in 200 is off the vocabulary.
+
+    With `explained`, a rationale too: most words of the gold one, in another order.
+    """
     chance = random.Random(seed)  # noqa: S311 - reproducible, not secret
     with (task / "test.csv").open(newline="", encoding="utf-8") as golds, path.open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["id", "label"])
+        rows.writerow(["id", "label", *(["rationale"] if explained else [])])
         for row in csv.DictReader(golds):
             drawn = chance.random()
             said = "soon" if drawn < 0.005 else row["label"] if drawn < right else chance.choice(LABELS)
-            rows.writerow([row["id"], said])
+            words = row["rationale"].split()
+            text = [" ".join(chance.sample(words, k=len(words) * 4 // 5))] if explained else []
+            rows.writerow([row["id"], said, *text])
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import traceback
@@ -118,6 +119,9 @@ def _one_line(error: Exception) -> str:
 
 def entry() -> None:
     """Entry point of the installed command."""
+    # Imports and examples live to the end: looking at them for garbage every 700 new objects took a tenth of a short
+    # run's time.
+    gc.set_threshold(100_000, 50, 100)
     sys.exit(main())
 
 
