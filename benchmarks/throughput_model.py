@@ -1,10 +1,10 @@
 """A T5 of a real size whose answers end by themselves at varied lengths, made in minutes: what `hf_throughput.py` asks.
 
 A model that writes sense takes hours to train. Throughput only depends on how long answers are, and that they differ
-from item to item. So a small T5 learns some dozens of (label, rationale) pairs of the tasks' training splits by
-heart, and which of them to give by the first of some dozens of words in the input. It is then widened and deepened to
-the wanted shape without a change of what it computes (Net2Net, Chen et al. 2016, https://arxiv.org/abs/1511.05641, with
-zeros in place of copies), and a little noise makes every weight count.
+from item to item. So a small T5 learns 150 (label, rationale) pairs of the tasks' training splits by heart, and which
+of them to give by the first of 150 words in the input. It is then widened and deepened to the wanted shape without a
+change of what it computes (Net2Net, Chen et al. 2016, https://arxiv.org/abs/1511.05641, with zeros in place of copies),
+and a little noise makes every weight count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHAPES = {
 T5_VOCABULARY = 32128
 WORDS = 6000  # of the tokenizer: texts are then about as many tokens as T5's own makes of them
 NOISE = 1e-3
-FAMILIES = 40
+FAMILIES = 150
 SHORT, LONG, EVERY = 48, 256, 10  # tokens of inputs while training; each EVERY-th step has long ones
 LEARNING_RATE, WARMUP = 2e-3, 0.1
 

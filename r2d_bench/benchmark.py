@@ -7,6 +7,7 @@ hour on the first.
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from r2d_bench.tasks.task import Task, load_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from r2d_bench.job import Job
     from r2d_bench.judging.panel import FinishedJudging, Judge
@@ -166,25 +168,51 @@ def _benchmark(job: Job, board: Board, executor: Executor | None, reporter: Repo
     planned = plan(job, reporter, executor=executor)
     judges = plan_judges(job, planned)
     options = ScoreOptions(bertscore=job.bertscore or board.bertscore, paper=job.paper, seed=job.seed)
-    scorers, report = Scorers(), Report()
     budget = Budget(job.max_requests, job.max_cost)
-    for number, run in enumerate(planned, 1):
-        reporter.run_started(number, len(planned), run.setup, run.selection)
-        card = run.card.model_dump(exclude_none=True)
-        lineage = run.model.lineage.as_json() if run.model.lineage else None
-        by = executor.cluster.as_json() if executor else None
-        sitting = Sitting(run.selection, run.probes, run.challenges, budget, card, lineage, by)
-        with closing(spread(run.model, run.spec, run.setup.seed, run.task, executor)) as model:
-            outcome = execute(run.task, model, run.setup, sitting, run.store, reporter)
-        reporter.scoring()
-        scores = score_run(run.store, run.task, options, scorers)
-        report.finished.append(FinishedRun(run.setup, run.store.folder, outcome, scores))
+    report = Report(_ask_and_score(planned, executor, budget, options, reporter))
     report.judged = _judge(planned, judges, budget, reporter)
     if job.site is not None:
         folders = dict.fromkeys([*_task_dirs(job), *(run.task.folder for run in planned)])
         shown = _with_tasks(board, planned)
         report.page = build(shown, Path(job.runs), Path(job.site), list(folders), Path(job.audits))
     return report
+
+
+def _ask_and_score(
+    planned: Sequence[PlannedRun], executor: Executor | None, budget: Budget, options: ScoreOptions, reporter: Reporter
+) -> list[FinishedRun]:
+    """Ask one model after the other; a run is scored before the next begins, or beside it if that awaits an endpoint.
+
+    A model that computes here needs the processor itself, so that scoring beside it would help neither.
+    """
+    scorers = Scorers()
+    for run in planned:
+        if run.setup.no_rationale is None and (encoder := scorers.encoder(run.task, options)) is not None:
+            encoder.check()
+    done: list[tuple[PlannedRun, Outcome, Future[dict[str, Json]]]] = []
+    with ThreadPoolExecutor(1) as beside:  # one: the runs share encoders and readers
+        for number, run in enumerate(planned, 1):
+            for *_, earlier in done:
+                if earlier.done():
+                    earlier.result()  # what keeps a run from being scored ends the job now, not after the last model
+            reporter.run_started(number, len(planned), run.setup, run.selection)
+            outcome = _ask(run, executor, budget, reporter)
+            reporter.scoring()
+            scores = beside.submit(score_run, run.store, run.task, options, scorers)
+            done.append((run, outcome, scores))
+            if not any(later.model.capabilities.endpoint for later in planned[number : number + 1]):
+                scores.result()
+    return [FinishedRun(run.setup, run.store.folder, outcome, scores.result()) for run, outcome, scores in done]
+
+
+def _ask(run: PlannedRun, executor: Executor | None, budget: Budget, reporter: Reporter) -> Outcome:
+    """Ask the model of a run everything that has no answer yet."""
+    card = run.card.model_dump(exclude_none=True)
+    lineage = run.model.lineage.as_json() if run.model.lineage else None
+    by = executor.cluster.as_json() if executor else None
+    sitting = Sitting(run.selection, run.probes, run.challenges, budget, card, lineage, by)
+    with closing(spread(run.model, run.spec, run.setup.seed, run.task, executor)) as model:
+        return execute(run.task, model, run.setup, sitting, run.store, reporter)
 
 
 def plan_judges(job: Job, planned: Sequence[PlannedRun]) -> dict[str, list[Judge]]:

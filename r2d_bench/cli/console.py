@@ -171,10 +171,11 @@ class Lines(Reporter):
         self._pace = _Pace(0, 0)
         self._name = ""
         self._told = (0, 0.0)
+        self._out = sys.stderr  # as it is now: while an encoder loads beside the asking, the name means nowhere
 
     def _write(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        self._out.write(line + "\n")
+        self._out.flush()
 
     def run_started(self, number: int, of: int, setup: RunSetup, selection: Selection) -> None:
         self._write(_run_line(number, of, setup, selection))

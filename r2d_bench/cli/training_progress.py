@@ -41,7 +41,8 @@ def bars() -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # Standard error as it is now: while an encoder loads beside the asking, the name means nowhere.
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         yield progress
 
 

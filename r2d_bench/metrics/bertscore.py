@@ -5,6 +5,7 @@ No idf, no baseline rescaling. The scale depends on the encoder: figures compare
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from r2d_bench.metrics.figures import all_missing, cluster_codes, means, scorabl
 from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from r2d_bench.metrics.base import Columns
     from r2d_bench.statistics.bootstrap import Floats
@@ -67,6 +68,7 @@ class BertScorer:
     """An encoder that loads on first use and serves any number of runs after that."""
 
     encoder: Encoder
+    _checked: _Checked | None = field(default=None, init=False, repr=False)
     _loaded: Any = field(default=None, init=False, repr=False)
     _embeddings: Embeddings | None = field(default=None, init=False, repr=False)
     _unavailable: str | None = field(default=None, init=False, repr=False)
@@ -121,16 +123,38 @@ class BertScorer:
         seen = {hypotheses[row] for row in rows}.union(*(references[row] for row in rows))
         return scores, _count_long(scorer._tokenizer, seen)  # noqa: SLF001
 
-    def _scorer(self) -> Any:  # noqa: ANN401  # the package has no types
+    def check(self) -> None:
+        """Find out whether the encoder fits, without its weights; one that cannot be had here is left for `score`.
+
+        Raises:
+            UserError: the encoder does not fit bert-score.
+        """
+        with suppress(EncoderUnavailableError):
+            self._look()
+
+    def _look(self) -> _Checked:
         if self._unavailable is not None:  # found out once: the next run does not wait for the hub again
             raise EncoderUnavailableError(self._unavailable)
+        if self._checked is None:
+            with self._finding():
+                self._checked = _look(self.encoder)
+        return self._checked
+
+    def _scorer(self) -> Any:  # noqa: ANN401  # the package has no types
         if self._loaded is None:
-            try:
-                self._loaded = _load(self.encoder)
-            except EncoderUnavailableError as error:
-                self._unavailable = str(error)
-                raise
+            found = self._look()
+            with self._finding():
+                self._loaded = _load(self.encoder, found)
         return self._loaded
+
+    @contextmanager
+    def _finding(self) -> Iterator[None]:
+        try:
+            with _finding(self.encoder):
+                yield
+        except EncoderUnavailableError as error:
+            self._unavailable = str(error)
+            raise
 
 
 def compute(
@@ -183,31 +207,21 @@ def compute(
     )
 
 
-def _load(encoder: Encoder) -> Any:  # noqa: ANN401  # the package has no types
-    """Load the encoder through bert-score, around the places where it goes wrong.
+@contextmanager
+def _finding(encoder: Encoder) -> Iterator[None]:
+    """Say in a line what keeps an encoder from being used.
 
     Raises:
         EncoderUnavailableError: the package is missing, or the weights cannot be had.
         UserError: the encoder does not fit.
     """
-    try:
-        from bert_score import BERTScorer, utils
-        from transformers import AutoConfig
-    except ImportError:
-        raise EncoderUnavailableError(_NOT_INSTALLED) from None
-    # An absolute path is never mistaken for a short name.
-    source = str(Path(encoder.path_or_id).resolve()) if Path(encoder.path_or_id).is_dir() else encoder.path_or_id
-    if source.startswith("scibert"):
+    if encoder.path_or_id.startswith("scibert"):
         raise UserError(f"encoder {encoder.public_id}: bert-score would fetch this name by wget: use allenai/scibert_…")
     try:
-        _check_reach(source)
         with quiet():
-            config = AutoConfig.from_pretrained(source)
-            layers = encoder.num_layers or utils.model2layers.get(encoder.public_id)
-            _check(encoder, source, config, layers)
-            how = {"num_layers": layers, "batch_size": encoder.batch_size, "device": encoder.device}
-            scorer = BERTScorer(model_type=source, **how)
-            scorer._tokenizer = _tokenizer(source, config)  # noqa: SLF001
+            yield
+    except ImportError:
+        raise EncoderUnavailableError(_NOT_INSTALLED) from None
     except ValueError:
         raise UserError(
             f"encoder {encoder.public_id}: bert-score does not support its architecture: use another encoder"
@@ -217,6 +231,41 @@ def _load(encoder: Encoder) -> Any:  # noqa: ANN401  # the package has no types
             f"encoder '{encoder.public_id}' is not on this machine and could not be fetched: "
             "give the folder of a local copy instead of its name"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What is known of an encoder before its weights are loaded."""
+
+    source: str
+    config: Any
+    layers: int
+
+
+def _look(encoder: Encoder) -> _Checked:
+    """Read an encoder's configuration.
+
+    Raises:
+        UserError: bert-score would load it wrongly or not at all.
+    """
+    from bert_score import utils
+    from transformers import AutoConfig
+
+    # An absolute path is never mistaken for a short name.
+    source = str(Path(encoder.path_or_id).resolve()) if Path(encoder.path_or_id).is_dir() else encoder.path_or_id
+    _check_reach(source)
+    config = AutoConfig.from_pretrained(source)
+    layers = encoder.num_layers or utils.model2layers.get(encoder.public_id)
+    return _Checked(source, config, _fitting(encoder, source, config, layers))
+
+
+def _load(encoder: Encoder, found: _Checked) -> Any:  # noqa: ANN401  # the package has no types
+    """Load the encoder through bert-score, around the places where it goes wrong."""
+    from bert_score import BERTScorer
+
+    how = {"num_layers": found.layers, "batch_size": encoder.batch_size, "device": encoder.device}
+    scorer = BERTScorer(model_type=found.source, **how)
+    scorer._tokenizer = _tokenizer(found.source, found.config)  # noqa: SLF001
     return scorer
 
 
@@ -237,8 +286,8 @@ def _check_reach(source: str) -> None:
         raise OSError(str(error)) from error
 
 
-def _check(encoder: Encoder, source: str, config: Any, layers: int | None) -> None:  # noqa: ANN401
-    """Refuse what bert-score would load wrongly or not at all."""
+def _fitting(encoder: Encoder, source: str, config: Any, layers: int | None) -> int:  # noqa: ANN401
+    """Return the layer to use; refuse what bert-score would load wrongly or not at all."""
     where = f"encoder {encoder.public_id}"
     # The letters "t5" anywhere in the path make bert-score pick T5's model class: silently wrong numbers.
     if "t5" in source and "t5" not in config.model_type:
@@ -248,6 +297,7 @@ def _check(encoder: Encoder, source: str, config: Any, layers: int | None) -> No
     depth = getattr(config, "num_hidden_layers", layers)
     if not 1 <= layers <= depth:
         raise UserError(f"{where}: it has {depth} layers: num_layers={layers} must lie between 1 and {depth}")
+    return layers
 
 
 def _tokenizer(source: str, config: Any) -> Any:  # noqa: ANN401

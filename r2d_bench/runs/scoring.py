@@ -75,6 +75,10 @@ class ScoreOptions:
     resamples: int = RESAMPLES
     rationale_style: str | None = None
 
+    def encoder(self, task: Task) -> BertScore | None:
+        """Return what a task's rationales are to be scored with; None where nobody says."""
+        return self.bertscore or task.spec.metrics.bertscore
+
 
 @dataclass(slots=True)
 class Scorers:
@@ -89,6 +93,11 @@ class Scorers:
         if key not in self.loaded:
             self.loaded[key] = bertscore.BertScorer(_encoder(wanted))
         return self.loaded[key]
+
+    def encoder(self, task: Task, options: ScoreOptions) -> bertscore.BertScorer | None:
+        """Return the scorer that a task's rationales are scored with, not yet loaded; None where there is none."""
+        wanted = options.encoder(task)
+        return self.bert(wanted) if wanted is not None and wanted.model != "none" else None
 
     def reader(self, task: Task) -> Outside | str:
         """Return the outside reader of a task in the style at hand, or why there is none."""
@@ -282,10 +291,9 @@ def _families(told: Told, options: ScoreOptions, scorers: Scorers) -> list[Famil
         overlap.compute(columns, **how),
         probes.compute(columns),
     ]
-    wanted = options.bertscore or task.spec.metrics.bertscore
-    scorer = scorers.bert(wanted) if wanted is not None and wanted.model != "none" else None
+    scorer = scorers.encoder(task, options)
     if scorer is None or columns.no_rationale is not None:
-        reason = columns.no_rationale or (NO_ENCODER if wanted is None else "left out (bertscore: none)")
+        reason = columns.no_rationale or (NO_ENCODER if options.encoder(task) is None else "left out (bertscore: none)")
         families.append(Family({metric.name: missing(reason, unscored=len(columns)) for metric in bertscore.METRICS}))
     else:
         families.append(bertscore.compute(columns, scorer, **how))

