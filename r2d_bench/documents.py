@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from r2d_bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -62,6 +62,24 @@ def read_text(path: Path) -> str:
         raise UserError(
             f"{path} line {line}: not UTF-8 (byte 0x{raw[error.start]:02x}); save the file as UTF-8"
         ) from None
+
+
+def text_lines(path: Path, newline: Literal["", "\n"] = "\n") -> Iterator[str]:
+    r"""Yield the file's lines with their ends, one at a time, so that a large file is never held whole.
+
+    Args:
+        path: the file.
+        newline: where lines end: at `\n` alone, or ("") at `\r` and `\r\n` too.
+
+    Raises:
+        UserError: as `read_text`.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            yield from file
+    except (OSError, UnicodeDecodeError):
+        read_text(path)  # says which line
+        raise
 
 
 def read_yaml(path: Path) -> Json:

@@ -7,7 +7,6 @@ each row knows where it stood, for error messages.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import warnings
 import zipfile
@@ -15,7 +14,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from r2d_bench.documents import parse_json, read_json, read_text
+from r2d_bench.documents import parse_json, read_json, text_lines
 from r2d_bench.errors import MissingDependencyError, UserError
 
 if TYPE_CHECKING:
@@ -80,10 +79,9 @@ def read_rows(path: Path) -> list[Row]:
 
 def _delimited(path: Path) -> Iterator[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    text = read_text(path)
     # The module's default limit of 128 KiB a cell is shorter than long notes; the limit is the file itself.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size + 1))
+    reader = csv.reader(text_lines(path, newline=""), delimiter=delimiter, strict=True)
     line = 1  # where the current row begins: a quote that is never closed runs to the end of the file
     try:
         header = next(reader, None)
@@ -108,7 +106,7 @@ def _delimited(path: Path) -> Iterator[Row]:
 
 def _lines(path: Path) -> Iterator[Row]:
     # Split at \n alone: U+2028 and its like may stand raw inside JSON strings.
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(text_lines(path), 1):
         if not line.strip():
             continue
         try:
