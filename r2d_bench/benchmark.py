@@ -261,6 +261,8 @@ def plan(job: Job, reporter: Reporter, *, train: bool = True, executor: Executor
             check_spread(executor, place.task, place.model)
             place.model.fit(place.task.training(), place.task.validation())
             found[number] = _plan_one(job, place)
+    if executor is not None and found:
+        executor.open()  # whether there is room is told before anything is trained
     waiting = {n: model for n in found if (model := places[n].to_train) is not None} if train else {}
     for order, (number, model) in enumerate(waiting.items(), 1):
         later = [other.plan.parent for n, other in waiting.items() if n > number]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
+from r2d_bench.machine import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ class SelfTest:
 
 def hardware() -> dict[str, Json]:
     """Return cores, memory, what the processor can do, and accelerators (asked of torch, where it is installed)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(usable_cores())
     about = Path("/proc/cpuinfo")
     words = set(about.read_text(encoding="utf-8").split()) if about.is_file() else set()
     try:

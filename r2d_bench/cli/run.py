@@ -33,7 +33,10 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
     """Add the verb."""
     parser = options.add_verb(verbs, "run", "Run models on tasks: predict, score, page.", main, EXAMPLES)
     parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="KIND:NAME[,KEY=VALUE…]; kinds: hf, r2d, api, baseline, replay, mock"
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="KIND:NAME[,KEY=VALUE…]; kinds: hf, r2d, ct2, vllm, api, baseline, replay, mock",
     )
     parser.add_argument("-t", "--task", action="append", default=[], metavar="TASK", help="a task (repeatable)")
     parser.add_argument("--config", metavar="FILE", help="a job file; options given beside it stand before it")
@@ -87,11 +90,13 @@ def main(args: Namespace) -> int:
     from r2d_bench.cli.console import make_reporter, show_estimates, show_report
     from r2d_bench.errors import IncompleteRunError
     from r2d_bench.estimate import estimate, estimate_judges
+    from r2d_bench.models.spread import executor_of
 
     job = job_of(args)
     with make_reporter() as reporter:
         if args.dry_run:
-            planned = plan(job, reporter, train=False)
+            with executor_of(job) as executor:
+                planned = plan(job, reporter, train=False, executor=executor)
             estimates = estimate(planned, Path(job.runs), job.probes)
             estimates += estimate_judges(planned, plan_judges(job, planned))
         else:

@@ -18,10 +18,10 @@ from r2d_bench.judging.score import score_judgments
 from r2d_bench.judging.setup import JudgeSetup, make_setup
 from r2d_bench.judging.store import FOLDER, JudgmentStore
 from r2d_bench.judging.verdict import PARSER, Parsed, Verdict, by_rule, expected_score, read_reply, unscored, verdict_of
+from r2d_bench.machine import now, versions
 from r2d_bench.runs.asking import Asker
 from r2d_bench.runs.execute import Outcome
 from r2d_bench.runs.predictions import Reader
-from r2d_bench.runs.provenance import now, versions
 from r2d_bench.runs.scoring import check_data
 from r2d_bench.runs.selection import Selection, asked_examples, select, union
 from r2d_bench.tasks.privacy import check_endpoint

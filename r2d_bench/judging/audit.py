@@ -20,10 +20,10 @@ from r2d_bench.judging.probe_texts import planted
 from r2d_bench.judging.red_flags import RedFlags
 from r2d_bench.judging.setup import JudgeSetup, make_setup
 from r2d_bench.judging.verdict import PARSER, by_rule
+from r2d_bench.machine import now, versions
 from r2d_bench.records import Example, LabelStatus, Prediction, RationaleStatus
 from r2d_bench.runs.asking import Asker
 from r2d_bench.runs.execute import Outcome
-from r2d_bench.runs.provenance import now, versions
 from r2d_bench.runs.selection import select
 
 if TYPE_CHECKING:

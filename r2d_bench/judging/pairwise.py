@@ -21,11 +21,11 @@ from r2d_bench.judging.score import selection_of
 from r2d_bench.judging.setup import make_setup
 from r2d_bench.judging.store import FOLDER, JudgmentStore, find_judgments
 from r2d_bench.judging.verdict import PARSER, read_reply
+from r2d_bench.machine import now, versions
 from r2d_bench.metrics.base import About, Metric
 from r2d_bench.metrics.figures import means, rate
 from r2d_bench.records import digest, missing
 from r2d_bench.runs.asking import Asker
-from r2d_bench.runs.provenance import now, versions
 from r2d_bench.runs.scoring import check_data
 from r2d_bench.runs.selection import Selection, select, union
 

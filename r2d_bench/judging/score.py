@@ -17,12 +17,12 @@ from r2d_bench.errors import UserError
 from r2d_bench.judging import meaning, repeats
 from r2d_bench.judging.family import families_of_manifest, same_family
 from r2d_bench.judging.meaning import COVERAGE, CRITICAL, FLAG, MEAN, PARSED, SCORE, SUPPORT
+from r2d_bench.machine import versions
 from r2d_bench.metrics import joint
 from r2d_bench.metrics.base import Family
 from r2d_bench.metrics.figures import cluster_codes, exact_rate, means, rate
 from r2d_bench.records import missing
 from r2d_bench.runs.predictions import Reader
-from r2d_bench.runs.provenance import versions
 from r2d_bench.runs.scoring import RESAMPLES, check_data, make_columns
 from r2d_bench.runs.selection import Selection, asked_examples, union
 

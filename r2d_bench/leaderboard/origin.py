@@ -8,7 +8,7 @@ from r2d_bench import __version__
 from r2d_bench.documents import read_json, to_json, write_atomically
 from r2d_bench.errors import UserError
 from r2d_bench.leaderboard.verify import digests
-from r2d_bench.runs.provenance import now
+from r2d_bench.machine import now
 
 if TYPE_CHECKING:
     from pathlib import Path

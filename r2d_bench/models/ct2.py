@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import BaseModel, Field
 
-from r2d_bench.errors import MissingDependencyError
+from r2d_bench.errors import MissingDependencyError, UserError
 from r2d_bench.models.base import Capabilities, Identity, Model
 from r2d_bench.models.base import Params as BaseParams
 from r2d_bench.models.ct2_convert import converted, refuse
@@ -174,15 +174,14 @@ def load_ct2(weights: Weights, nature: Nature, params: CT2Params) -> Engine:
     """Convert a checkpoint, unless that was done before, and load it; `Engine.model` is a `ctranslate2.Translator`.
 
     Raises:
-        MissingDependencyError: CTranslate2 is absent.
-        UserError: transformers or CTranslate2 cannot load it.
+        UserError: CTranslate2 cannot be imported; transformers or CTranslate2 cannot load it.
     """
     title = f"ct2:{weights.name}"
     try:
         import ctranslate2
         import torch
-    except ImportError as error:
-        raise MissingDependencyError(title, "ct2") from error
+    except ImportError as error:  # it was found before: a library that it needs is missing, or does not fit
+        raise UserError(f"{title}: CTranslate2 is installed, but cannot be imported ({error})") from error
     folder = converted(weights, nature, params.compute_type)
     device = params.device
     if device == "auto":

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from r2d_bench.errors import UserError
 from r2d_bench.models.hf_loading import load
 from r2d_bench.models.hf_lora import in_one_line
-from r2d_bench.models.weights import cache_folder
+from r2d_bench.models.weights import cache_folder, making
 from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from r2d_bench.models.hf_loading import Engine, Nature
     from r2d_bench.models.weights import Weights
 
 FAMILY = ("t5", "mt5")
-MANIFEST = "converted.json"  # written last: which converter, and how long each file is
+FORMAT = 1  # of what `_convert` writes: another number when it writes something else
+MANIFEST = "converted.json"  # written last: how long each file is
 
 
 def refuse(weights: Weights) -> None:
@@ -40,42 +39,43 @@ def refuse(weights: Weights) -> None:
         )
 
 
-def converted(weights: Weights, nature: Nature, compute_type: str) -> Path:
-    """Return the folder of the converted checkpoint; it is made where it is absent, damaged, or by another converter.
+def place_of(weights: Weights, compute_type: str) -> Path:
+    """Return where a converted checkpoint is kept: by checkpoint, compute type and converter."""
+    converter = f"{version('ctranslate2')}-{FORMAT}"
+    return cache_folder() / "ct2" / f"{weights.digest()[:32]}-{compute_type}-{converter}"
 
-    The folder is named by the digest of the checkpoint and the compute type, and appears whole or not at all. The
-    checkpoint's own folder is only read.
+
+def converted(weights: Weights, nature: Nature, compute_type: str) -> Path:
+    """Return the folder of the converted checkpoint; it is made where it is absent or damaged.
+
+    The folder appears whole or not at all. The checkpoint's own folder is only read.
 
     Raises:
         UserError: transformers cannot load the checkpoint, or CTranslate2 cannot convert it.
     """
-    made = cache_folder() / "ct2" / f"{weights.digest()[:32]}-{compute_type}"
+    made = place_of(weights, compute_type)
     if is_whole(made):
         return made
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(made.parent / f"{made.name}.lock"):
+    with making(made) as whole:
         if is_whole(made):  # another process was faster
             return made
-        with tempfile.TemporaryDirectory(prefix=f".{made.name}-", dir=made.parent) as scratch:
-            whole = Path(scratch) / "converted"
-            whole.mkdir()
-            _convert(load(weights, nature, dtype="float32", device="cpu", trust_remote_code=False), compute_type, whole)
-            files = {path.name: path.stat().st_size for path in whole.iterdir()}
-            manifest = {"ctranslate2": version("ctranslate2"), "files": files}
-            (whole / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-            shutil.rmtree(made, ignore_errors=True)
-            whole.replace(made)
+        whole.mkdir()
+        _convert(load(weights, nature, dtype="float32", device="cpu", trust_remote_code=False), compute_type, whole)
+        files = {path.name: path.stat().st_size for path in whole.iterdir()}
+        (whole / MANIFEST).write_text(json.dumps({"files": files}), encoding="utf-8")
+        shutil.rmtree(made, ignore_errors=True)
+        whole.replace(made)
     return made
 
 
 def is_whole(made: Path) -> bool:
-    """Tell whether this CTranslate2 has made the folder, and all its files are as long as they were."""
+    """Tell whether the folder was finished, and all its files are as long as they were."""
     try:
         manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
         lengths = {name: (made / name).stat().st_size for name in manifest["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(manifest["ctranslate2"] == version("ctranslate2") and lengths == manifest["files"])
+    return bool(lengths == manifest["files"])
 
 
 def _convert(engine: Engine, compute_type: str, folder: Path) -> None:

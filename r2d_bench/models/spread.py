@@ -149,5 +149,5 @@ class Spread(Model):
         spec = self._inner.trained_spec if isinstance(self._inner, Trainable) else self._spec
         if elsewhere:  # the rows travel with the task
             self._task.training(), self._task.validation(), self._task.asked()
-        made = Made(spec, self._seed, str(Path.cwd()), check=elsewhere)
-        return Team(self._cluster, made, self._task, self.identity.digest if elsewhere else None)
+        made = Made(spec, self._seed, str(Path.cwd()), gpus=self._cluster.gpus > 0, check=elsewhere)
+        return Team(self._cluster, made, self._task, self.identity.digest)

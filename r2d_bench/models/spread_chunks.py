@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from r2d_bench.records import Request
 
-LEAST, MOST = 16, 4096  # requests of a chunk: a batch is worth filling, a message has an end
+LEAST, MOST = 16, 4096  # requests of a chunk: a batch is worth filling (unless a worker idles), a message has an end
 CHARACTERS = 4  # of a token, about: enough to tell long from short
 PARTS = 8  # that a chunk is cut into after its worker has died, to find the request that kills
 DEATHS = 3  # of workers over the same request, before it is given up
@@ -53,10 +53,11 @@ def plan_chunks(requests: Sequence[Request], workers: int) -> list[Chunk]:
     together. Equal requests and workers make equal chunks.
     """
     queue = sorted(requests, key=_size, reverse=True)
+    least = min(LEAST, -(-len(queue) // workers))
     left, start, chunks = sum(map(_size, queue)), 0, []
     while start < len(queue):
         share, size, end = left / (2 * workers), 0, start
-        while end < len(queue) and end - start < MOST and (size < share or end - start < LEAST):
+        while end < len(queue) and end - start < MOST and (size < share or end - start < least):
             size += _size(queue[end])
             end += 1
         chunks.append(Chunk.of(queue[start:end]))

@@ -14,9 +14,13 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2d_bench.errors import MissingDependencyError, UserError
+from r2d_bench.machine import usable_cores, where_open
+from r2d_bench.tasks.privacy import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,10 +29,12 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
 
 GIB = 1024**3
+WITH_TOKENS = (2, 52)  # the first Ray that can keep others out
 LISTENING_SECONDS = 5.0
 STORE = 256 * 1024**2  # bytes of Ray's object store: prompts, answers and a task's rows, no weights
-# Ray puts sockets under its folder, and a socket's path holds about 100 characters: a long TMPDIR is left to Ray.
+# Ray puts sockets under its folder, and a socket's path holds about 100 characters: a long TMPDIR is left alone.
 LONGEST_TEMPORARY = 24
+SHORT_TEMPORARY = "/tmp"  # noqa: S108 - the folder in it is made safely
 # What Ray reads when it is imported: no reports home, no words on standard output.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": ".", "RAY_SCHEDULER_EVENTS": "0"}
 
@@ -120,6 +126,14 @@ class Executor:
         """The cluster, open.
 
         Raises:
+            UserError: as `open`.
+        """
+        return self._cluster or self.open()
+
+    def open(self) -> Cluster:
+        """Open the cluster, unless it is open.
+
+        Raises:
             UserError: the workers do not fit on this machine.
         """
         if self._cluster is None:
@@ -133,12 +147,27 @@ class Executor:
 
 
 def _address_in_use() -> str | None:
-    """Return the address of the cluster that this process has joined; None where it has joined none."""
+    """Return the address of the cluster that this process has joined; None where it has joined none.
+
+    A cluster of several machines never goes by a loopback address, by which it would pass for this machine alone.
+    """
     if "ray" not in sys.modules:
         return None
     import ray
 
-    return f"ray://{ray.get_runtime_context().gcs_address}" if ray.is_initialized() else None
+    if not ray.is_initialized():
+        return None
+    host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
+    if is_loopback(host):
+        machines = {str(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]}
+        host = next((machine for machine in sorted(machines) if not is_loopback(machine)), host)
+    return f"ray://{host}:{port}"
+
+
+@cache
+def _token() -> str:
+    """Return the token of this process; Ray reads it once, so that it stays the same."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
@@ -147,24 +176,31 @@ def _started(workers: int) -> Iterator[None]:
 
     Ray listens on all of the machine's addresses: a token that nobody else knows keeps others out.
     """
-    _prepare(QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    import ray
-
+    _prepare(QUIET)
     with ExitStack() as stack:
-        place = {}
-        if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY:
-            folder = tempfile.TemporaryDirectory(prefix="r2d-ray-", ignore_cleanup_errors=True)
-            place["_temp_dir"] = stack.enter_context(folder)
-        stack.callback(_leave)
-        ray.init(
-            address="local",
-            num_cpus=max(workers, os.cpu_count() or 1),
-            object_store_memory=STORE,
-            include_dashboard=False,
-            logging_level=logging.FATAL,
-            log_to_driver=False,
-            **place,
+        stack.enter_context(where_open({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}))
+        import ray
+
+        if tuple(map(int, ray.__version__.split(".")[:2])) < WITH_TOKENS:
+            least = ".".join(map(str, WITH_TOKENS))
+            raise UserError(f"--executor ray: Ray {ray.__version__} lets everybody in: pip install 'ray>={least}'")
+        place = tempfile.gettempdir()
+        if len(place) > LONGEST_TEMPORARY and Path(SHORT_TEMPORARY).is_dir():
+            place = SHORT_TEMPORARY
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="r2d-ray-", dir=place, ignore_cleanup_errors=True)
         )
+        stack.callback(_leave)
+        with _in_one_line("--executor ray: Ray does not start here"):
+            ray.init(
+                address="local",
+                num_cpus=max(workers, len(usable_cores())),
+                object_store_memory=STORE,
+                include_dashboard=False,
+                logging_level=logging.FATAL,
+                log_to_driver=False,
+                _temp_dir=folder,
+            )
         yield
 
 
@@ -174,19 +210,39 @@ def _join(address: str) -> None:
     Raises:
         UserError: there is none, or the address is one of Ray's client.
     """
-    if address.startswith("ray://"):
+    found = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address  # as Ray itself reads it
+    if "://" in found or found == "local":
         raise UserError(
-            f"--ray-address {address}: start the command on a machine of the cluster, with --ray-address auto"
+            f"--ray-address {found}: start the command on a machine of the cluster, with --ray-address auto"
         )
-    try:
-        _check_listening(address)
+    with _in_one_line(f"--ray-address {found}: no cluster answers", "was `ray start` called here?"):
+        _check_listening(found)
         _prepare(QUIET)
         import ray
 
-        ray.init(address=address, logging_level=logging.FATAL, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        ray.init(address=found, logging_level=logging.FATAL, log_to_driver=False)
+
+
+@contextmanager
+def _in_one_line(what: str, hint: str = "") -> Iterator[None]:
+    """Turn what goes wrong with Ray into one line.
+
+    Raises:
+        UserError: it went wrong.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError | ValueError | RuntimeError) and not _of_ray(error):
+            raise
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"--ray-address {address}: no cluster answers ({why}); was `ray start` called here?") from None
+        raise UserError(f"{what} ({why}){'; ' if hint else ''}{hint}") from None
+
+
+def _of_ray(error: Exception) -> bool:
+    """Tell whether an error is one of Ray's own, such as a token that is missing."""
+    ray = sys.modules.get("ray")
+    return ray is not None and isinstance(error, ray.exceptions.RayError)
 
 
 def _check_listening(address: str) -> None:

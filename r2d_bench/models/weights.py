@@ -7,9 +7,14 @@ import importlib.util
 import json
 import os
 import re
+import shutil
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock
 
 from r2d_bench.errors import MissingDependencyError, UserError, did_you_mean
 
@@ -96,6 +101,28 @@ def cache_folder() -> Path:
     """Return the user's folder for what is made once from weights, and can be made again."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "r2d-bench"
+
+
+@contextmanager
+def making(made: Path) -> Iterator[Path]:
+    """Give a folder to make something in that the cache keeps as `made`, while no other process makes it.
+
+    What a killed process has left is removed. Once the folder has been moved to `made`, it is kept.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    try:
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(made.with_name(f"{made.name}.lock")):
+            for left in made.parent.glob(f".{made.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=f".{made.name}-", dir=made.parent) as scratch:
+                yield Path(scratch) / "made"
+    except OSError as error:
+        raise UserError(
+            f"{made.parent}: cannot be written ({error.strerror or error}): make room, or set XDG_CACHE_HOME"
+        ) from error
 
 
 def find_weights(name: str) -> Weights:

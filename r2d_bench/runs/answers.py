@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from r2d_bench.errors import UserError
 from r2d_bench.records import Failure, Finish, Request, Response
-from r2d_bench.runs.provenance import now
+from r2d_bench.machine import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

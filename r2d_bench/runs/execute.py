@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from r2d_bench.runs.asking import Asker
 from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.predictions import Reader
-from r2d_bench.runs.provenance import hardware, now, versions
+from r2d_bench.machine import hardware, now, versions
 from r2d_bench.runs.selection import asked_examples
 from r2d_bench.tasks.privacy import check_endpoint
 from r2d_bench.tasks.task import rows_digest

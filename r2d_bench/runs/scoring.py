@@ -28,7 +28,7 @@ from r2d_bench.metrics.registry import METRICS
 from r2d_bench.models.weights import find_weights
 from r2d_bench.records import Estimate, Json, LabelMethod, missing
 from r2d_bench.runs.predictions import Reader
-from r2d_bench.runs.provenance import versions
+from r2d_bench.machine import versions
 from r2d_bench.runs.rationales import Told, fit_reader
 from r2d_bench.runs.selection import asked_examples, union
 from r2d_bench.tasks.labels import PARSER
@@ -136,11 +136,10 @@ def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, 
 
     task = task.in_style(options.rationale_style or store.style())
     selection, probed = union(task.examples(setup.split), store.selections()), store.probes()
-    sets, responses = tuple(_challenges(store, task)), store.responses()
+    sets = tuple(_challenges(store, task))
     # Prompts that show gold rationales are rebuilt in the style in which they were asked.
     asked = task.in_style(store.style(of_probes=True))
-    reader = Reader(asked, setup, probed)
-    said = {e.id: reader.prediction(e, responses) for e in asked_examples(asked, setup.split, selection, sets)}
+    said, served = _read_answers(store, Reader(asked, setup, probed), asked_examples(asked, setup.split, selection, sets))
     examples = asked_examples(task, setup.split, selection, ())
     predictions = [said[example.id] for example in examples]
     columns = make_columns(task, setup, examples, predictions, probed)
@@ -148,7 +147,7 @@ def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, 
     told = Told(task, masker, columns, examples, predictions, probes.FOR_WRONG_LABEL in probed)
     families = _families(told, options, scorers)
     challenged = _challenge_family(task, examples, sets, said, columns.no_label)
-    scores = _document(task, setup, selection, predictions, [*families, challenged], options, responses.values())
+    scores = _document(task, setup, selection, predictions, [*families, challenged], options, served)
     scores["signatures"] = _signatures(families, task.style, asked.style)
     everything = asked_examples(task, setup.split, selection, sets)
     write_examples(
@@ -156,6 +155,21 @@ def _score(store: RunStore, setup: RunSetup, task: Task, options: ScoreOptions, 
     )
     store.write_scores(scores)
     return scores
+
+
+def _read_answers(
+    store: RunStore, reader: Reader, examples: Sequence[Example]
+) -> tuple[dict[str, Prediction], dict[str, Json]]:
+    """Return predictions by example id, and what the answers tell of how they were served.
+
+    Answers and the reader's notes take as much memory as the predictions, and are not needed beyond this.
+    """
+    responses = store.responses()
+    said = {example.id: reader.prediction(example, responses) for example in examples}
+    answers = responses.values()
+    remarks = Counter(remark for response in answers for remark in response.remarks)
+    models = Counter(response.served_model for response in answers if response.served_model)
+    return said, {"remarks": dict(remarks), "served_models": dict(models)}
 
 
 def _challenges(store: RunStore, task: Task) -> Iterator[str]:
@@ -312,7 +326,7 @@ def _document(
     predictions: Sequence[Prediction],
     families: Sequence[Family],
     options: ScoreOptions,
-    responses: Collection[Response],
+    served: Mapping[str, Json],
 ) -> dict[str, Json]:
     """Return `scores.json`."""
     estimates: dict[str, Estimate] = {name: e for family in families for name, e in family.estimates.items()}
@@ -328,8 +342,7 @@ def _document(
         "rationale_statuses": dict(Counter(str(p.rationale_status) for p in predictions if not p.unscored)),
         "answered": sum(p.unscored is None for p in predictions),
         "unscored": dict(unscored),
-        "remarks": dict(Counter(remark for response in responses for remark in response.remarks)),
-        "served_models": dict(Counter(r.served_model for r in responses if r.served_model)),
+        **served,
         "parser": PARSER,
         "resampling": {"seed": options.seed, "resamples": options.resamples, "level": 0.95},
         "versions": versions(),

@@ -6,13 +6,13 @@ counts and sizes stand beside the digest and are no part of it.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from r2d_bench.documents import check, read_json, to_json
 from r2d_bench.errors import UserError
+from r2d_bench.machine import versions
 from r2d_bench.records import digest
 from r2d_bench.tasks.task import rows_digest, style_of
 from r2d_bench.training.methods import METHODS
@@ -135,7 +135,7 @@ def lineage_of(task: Task, recipe: Recipe, base: LearntBase, seed: int) -> Linea
         recipe=recipe.digest,
         base=base,
         seed=seed,
-        versions=_versions(),
+        versions=versions(PACKAGES),
     )
     return made.model_copy(update={"parent": _parent(made, recipe)}) if "explain" in method.stages else made
 
@@ -159,16 +159,6 @@ def _splits(task: Task) -> dict[str, LearntSplit]:
 
 def _split(role: Literal["train", "validation"], part: Sequence[Example]) -> LearntSplit:
     return LearntSplit(role=role, rows=len(part), digest=rows_digest(part))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def from_json(data: Json, where: str) -> Lineage:

@@ -43,6 +43,8 @@ class Poisoned(Model):
                 os.kill(os.getpid(), signal.SIGKILL)
             if "trouble" in request.prompt:
                 raise UserError("the checkpoint lacks a tokenizer")
+            if "crash" in request.prompt:
+                _ = 1 / 0
             yield request.key, Response(f"yes {os.getpid()}")
 
 

