@@ -6,6 +6,7 @@ resamples and the sentence figures are all computed from them. Scale 0 to 100, a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +61,9 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
         return Family(all_missing([metric.name for metric in METRICS], reason, unscored=len(columns)))
     metrics = {"bleu": BLEU(tokenize="13a"), "chrf": CHRF()}
     formulas: dict[str, Callable[[Floats], Floats]] = {"bleu": bleu, "chrf": chrf}
-    tables = [sentence_statistics(metric, hypotheses, references) for metric in metrics.values()]
-    edge = tables[0].shape[1]
+    stats = np.hstack([sentence_statistics(metric, hypotheses, references) for metric in metrics.values()])
+    edge = 2 + 2 * _ORDER
     parts = {"bleu": slice(0, edge), "chrf": slice(edge, None)}
-    stats = np.hstack(tables)
     codes = cluster_codes(columns, scored)
     drawn = resample_units(stats if codes is None else cluster_sums(stats, codes), seed=seed, resamples=resamples)
     estimates = {
@@ -78,8 +78,8 @@ def compute(columns: Columns, *, seed: int = 0, level: float = 0.95, resamples: 
         for name in metrics
     }
     per_example = {
-        "bleu": spread(bleu(tables[0], effective_order=True), scored),
-        "chrf": spread(chrf(tables[1]), scored),
+        "bleu": spread(_by_row(partial(bleu, effective_order=True), stats[:, parts["bleu"]]), scored),
+        "chrf": spread(_by_row(chrf, stats[:, parts["chrf"]]), scored),
     }
     return Family(estimates, per_example, {name: str(metric.get_signature()) for name, metric in metrics.items()})
 
@@ -144,6 +144,11 @@ def chrf(sums: Floats) -> Floats:
     below = 4 * precision + recall
     score: Floats = np.divide(500 * precision * recall, below, out=np.zeros(below.shape), where=below > 0)
     return score
+
+
+def _by_row(formula: Callable[[Floats], Floats], stats: Floats) -> Floats:
+    """Return the figure of each row; what a formula holds meanwhile does not grow with the rows."""
+    return np.concatenate([formula(stats[start : start + _CHUNK]) for start in range(0, len(stats), _CHUNK)])
 
 
 def _own_score(metric: SacreMetric, sums: Floats) -> float:
