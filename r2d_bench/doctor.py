@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from r2d_bench.records import Json
 
+_EXACT = "; fp32 is the exact choice"
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
@@ -96,6 +97,7 @@ def hardware() -> dict[str, Json]:
         "memory_gib": memory,
         "flags": [flag for flag in FLAGS if flag in words],
         "gpus": list(_gpus()),
+        "gpu_bfloat16": _gpu_has_bfloat16(),
     }
 
 
@@ -109,6 +111,17 @@ def _gpus() -> Iterator[str]:
         yield f"{about.name}, {about.total_memory / 2**30:.0f} GiB"
     if torch.backends.mps.is_available():
         yield "Apple GPU (mps)"
+    for number in range(torch.xpu.device_count()):
+        yield f"{torch.xpu.get_device_name(number)} (xpu)"
+
+
+def _gpu_has_bfloat16() -> bool:
+    """Tell whether there is a GPU that computes in bfloat16 itself; older ones emulate it, slowly."""
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def engines() -> list[Found]:
@@ -141,9 +154,9 @@ def advise(model: str, machine: dict[str, Json], found: list[Found]) -> Advice:
     Raises:
         UserError: no such model, or none that an adapter takes.
     """
-    from r2d_bench.models.weights import find_weights
+    from r2d_bench.models.hf_lora import find_checkpoint
 
-    weights = find_weights(model)
+    weights = find_checkpoint(model, None)
     there = {one.name.partition(":")[0] for one in found if one.install is None and ":" in one.name}
     if weights.gguf_file is not None:
         return Advice(f"hf:{model}", "a GGUF file: transformers reads it, dequantised")
@@ -160,15 +173,19 @@ def advise(model: str, machine: dict[str, Json], found: list[Found]) -> Advice:
 
 def _encoder_decoder(model: str, machine: dict[str, Json], kind: str, there: set[str]) -> Advice:
     if machine["gpus"]:
-        return Advice(f"hf:{model},dtype=bfloat16", "an encoder-decoder on a GPU; vLLM does not serve this kind")
+        why = "an encoder-decoder on a GPU; vLLM does not serve this kind"
+        return Advice(f"hf:{model}{_half(machine)}", f"{why}{_EXACT if _half(machine) else ''}")
     if "amx_bf16" in machine["flags"]:
-        return Advice(
-            f"hf:{model},dtype=bfloat16", "this processor has AMX, which bfloat16 uses; fp32 is the exact choice"
-        )
-    if "ct2" in there and kind == "t5":
+        return Advice(f"hf:{model},dtype=bfloat16", f"this processor has AMX, which bfloat16 uses{_EXACT}")
+    if "ct2" in there and kind in ("t5", "mt5"):
         why = "an encoder-decoder without an accelerator: hf: in fp32 is exact; ct2:…,compute_type=int8 may be faster"
         return Advice(f"hf:{model}", why)
     return Advice(f"hf:{model}", "an encoder-decoder without an accelerator: fp32, batches of like length")
+
+
+def _half(machine: dict[str, Json]) -> str:
+    """Return the parameter for bfloat16 where the GPU computes in it."""
+    return ",dtype=bfloat16" if machine["gpu_bfloat16"] else ""
 
 
 def _causal(model: str, machine: dict[str, Json], there: set[str], *, adapter: bool) -> Advice:
@@ -178,9 +195,8 @@ def _causal(model: str, machine: dict[str, Json], there: set[str], *, adapter: b
         where = "a GPU" if machine["gpus"] else "the processor"
         return Advice(f"vllm:{model}", f"a decoder-only model, and vLLM is installed: continuous batches on {where}")
     if machine["gpus"]:
-        return Advice(
-            f"hf:{model},dtype=bfloat16", "a decoder-only model on a GPU; with vLLM installed vllm: is faster"
-        )
+        why = "a decoder-only model on a GPU; with vLLM installed vllm: is faster"
+        return Advice(f"hf:{model}{_half(machine)}", f"{why}{_EXACT if _half(machine) else ''}")
     if {"amx_bf16", "avx512_bf16"} & set(machine["flags"]):
         why = "a decoder-only model, and a processor that computes in bfloat16; its texts then depend on the batch"
         return Advice(f"hf:{model},dtype=bfloat16", why)
@@ -202,8 +218,9 @@ def self_test() -> SelfTest:
                 site=str(where / "site"),
                 bertscore={"model": "none"},
             )
-        except (UserError, OSError) as error:
-            return SelfTest(works=False, seconds=time.perf_counter() - start, told=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever is broken here is what the test is to find
+            told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            return SelfTest(works=False, seconds=time.perf_counter() - start, told=told)
         page = report.page is not None and report.page.is_file()
         runs = len(report.finished)
     told = f"{runs} runs scored, page {'built' if page else 'missing'}"

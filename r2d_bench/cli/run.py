@@ -229,6 +229,6 @@ def _ids(text: str | None) -> list[str] | None:
 
     if text is None:
         return None
-    if Path(text).is_file():
+    if "," not in text and Path(text).is_file():
         return [line.strip() for line in read_text(Path(text)).splitlines() if line.strip()]
     return [ident.strip() for ident in text.split(",") if ident.strip()]

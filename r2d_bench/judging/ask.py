@@ -18,7 +18,7 @@ from r2d_bench.judging.score import score_judgments
 from r2d_bench.judging.setup import JudgeSetup, make_setup
 from r2d_bench.judging.store import FOLDER, JudgmentStore
 from r2d_bench.judging.verdict import PARSER, Parsed, Verdict, by_rule, expected_score, read_reply, unscored, verdict_of
-from r2d_bench.machine import now, versions
+from r2d_bench.machine import versions
 from r2d_bench.runs.asking import Asker
 from r2d_bench.runs.execute import Outcome
 from r2d_bench.runs.predictions import Reader
@@ -159,29 +159,29 @@ def judge_run(planned: PlannedJudging, budget: Budget, progress: Progress) -> Ou
     cases = cases_of(planned.run, planned.task, setup.rubric, planned.selection.ids)
     with store.locked():
         store.keep_setup(setup.as_json())
-        store.add_sitting(
-            {
-                "started": now(),
-                "finished": None,
-                "selection": planned.selection.as_json() | {"ids": list(planned.selection.ids)},
-                "repeats": planned.options.repeats,
-                "repeated": list(planned.repeated),
-                "parser": PARSER,
-                "versions": versions(),
-            }
-        )
         asker = Asker(planned.model, store.responses(), budget, progress)
-        with store.writer() as write:
+        with (
+            store.sitting(
+                {
+                    "selection": planned.selection.as_json() | {"ids": list(planned.selection.ids)},
+                    "repeats": planned.options.repeats,
+                    "repeated": list(planned.repeated),
+                    "parser": PARSER,
+                    "versions": versions(),
+                },
+                asker.spent,
+            ),
+            store.writer() as write,
+        ):
             questions = Questions(setup, cases, dict.fromkeys(planned.repeated, planned.options.repeats))
             asker.ask("judge", questions.first(), write)
             if again := questions.again(asker.responses):
                 asker.ask("judge, form alone", again, write)
-        seconds = round(time.monotonic() - started, 3)
-        store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
         same = store.ids() == set(planned.selection.ids) and store.repeats() == questions.repeats
         verdicts = read_judgments(store, planned.run, planned.task, questions if same else None)
     asked_now = set(planned.selection.ids)
     waiting = sum(v.unscored == WAITING and v.example_id in asked_now for v in verdicts)
+    seconds = round(time.monotonic() - started, 3)
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 
 

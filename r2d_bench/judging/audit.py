@@ -246,13 +246,10 @@ def run_audit(
     started, store = time.monotonic(), planned.store
     with store.locked():
         store.keep_setup(planned.setup.as_json())
-        store.add_sitting(_sitting(planned))
         asker = Asker(planned.model, store.responses(), budget, progress)
-        with store.writer() as write:
+        with store.sitting(_sitting(planned), asker.spent), store.writer() as write:
             asker.ask("audit", planned.questions.first(), write)
             asker.ask("audit, form alone", planned.questions.again(asker.responses), write)
-        seconds = round(time.monotonic() - started, 3)
-        store.update_sitting(finished=now(), seconds=seconds, **asker.spent())
         verdicts = planned.questions.verdicts(asker.responses)
         if asker.responses:  # without any reply the judge is not audited, and no page may say so
             whole = document(planned.setup, planned.asked, verdicts, seed=planned.options.seed, own_family=own_family)
@@ -267,13 +264,12 @@ def run_audit(
                 }
             )
     waiting = sum(verdict.unscored == WAITING for verdict in verdicts.values())
+    seconds = round(time.monotonic() - started, 3)
     return Outcome(asker.answered, asker.failures, waiting, seconds, budget.met() if waiting else None)
 
 
 def _sitting(planned: PlannedAudit) -> dict[str, Json]:
     return {
-        "started": now(),
-        "finished": None,
         "sample": planned.options.sample,
         "seed": planned.options.seed,
         "sets": {one.name: one.digest for one in planned.asked.sets},

@@ -6,7 +6,6 @@ Costs two calls for each example and pair of runs: for a short list of models, a
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -21,7 +20,7 @@ from r2d_bench.judging.score import selection_of
 from r2d_bench.judging.setup import make_setup
 from r2d_bench.judging.store import FOLDER, JudgmentStore, find_judgments
 from r2d_bench.judging.verdict import PARSER, read_reply
-from r2d_bench.machine import now, versions
+from r2d_bench.machine import versions
 from r2d_bench.metrics.base import About, Metric
 from r2d_bench.metrics.figures import means, rate
 from r2d_bench.records import digest, missing
@@ -195,25 +194,25 @@ def compare_pair(pair: PlannedPair, budget: Budget, reporter: JudgeReporter) -> 
     reporter.judging(
         f"{pair.one.name} and {pair.other.name}", pair.setup, asked=len(pair.selection.ids), of=pair.selection.of
     )
-    started, store = time.monotonic(), pair.store
+    store = pair.store
     questions = questions_of(pair)
     with store.locked():
         store.keep_setup(pair.setup.as_json() | {"other": pair.other.name})
-        store.add_sitting(
-            {
-                "started": now(),
-                "finished": None,
-                "selection": pair.selection.as_json() | {"ids": list(pair.selection.ids)},
-                "repeats": 1,
-                "repeated": [],
-                "parser": PARSER,
-                "versions": versions(),
-            }
-        )
         asker = Asker(pair.model, store.responses(), budget, reporter)
-        with store.writer() as write:
+        with (
+            store.sitting(
+                {
+                    "selection": pair.selection.as_json() | {"ids": list(pair.selection.ids)},
+                    "repeats": 1,
+                    "repeated": [],
+                    "parser": PARSER,
+                    "versions": versions(),
+                },
+                asker.spent,
+            ),
+            store.writer() as write,
+        ):
             asker.ask("judge", [request for both in questions.values() for request in both], write)
-        store.update_sitting(finished=now(), seconds=round(time.monotonic() - started, 3), **asker.spent())
         return _read(pair, questions)
 
 

@@ -265,6 +265,7 @@ def _load(encoder: Encoder, found: _Checked) -> Any:  # noqa: ANN401  # the pack
 
     how = {"num_layers": found.layers, "batch_size": encoder.batch_size, "device": encoder.device}
     scorer = BERTScorer(model_type=found.source, **how)
+    scorer._model.float()  # noqa: SLF001 - transformers 5 keeps the precision of the file, which the signature hides
     scorer._tokenizer = _tokenizer(found.source, found.config)  # noqa: SLF001
     return scorer
 

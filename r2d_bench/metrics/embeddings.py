@@ -113,9 +113,10 @@ class Embeddings:
         import torch
         from bert_score.utils import greedy_cos_idf
 
+        device = next(self.scorer._model.parameters()).device  # noqa: SLF001 - no public name
         with torch.no_grad():
-            found = greedy_cos_idf(*_stacked(golds), *_stacked(said))
-            return np.asarray(torch.stack(found, dim=-1).double().numpy())
+            found = greedy_cos_idf(*(part.to(device) for part in (*_stacked(golds), *_stacked(said))))
+            return np.asarray(torch.stack(found, dim=-1).double().cpu().numpy())
 
 
 def _stacked(embeddings: Sequence[Embedded]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

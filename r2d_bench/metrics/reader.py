@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NAME = "tfidf-logreg/1"
 LITERAL = "literal statement"
 MIN_TRAINING = 2  # labels with a rationale each: fewer teach nothing
+_CHUNK = 10_000  # texts that are read together
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -117,12 +118,16 @@ def fit_reader(texts: Sequence[str], labels: Sequence[str]) -> Reader | None:
         return None
     regression = LogisticRegression(max_iter=1000, C=10.0).fit(features, labels)
 
+    names = {label: str(label) for label in regression.classes_}  # one text each, not one for each answer
+
     def read(asked: Sequence[str]) -> list[str | None]:
-        if not asked:
-            return []
-        found = vectoriser.transform(asked)
-        known = np.diff(found.indptr) > 0  # a text without a known word tells nothing
-        return [str(label) if tells else None for label, tells in zip(regression.predict(found), known, strict=True)]
+        labels: list[str | None] = []
+        for start in range(0, len(asked), _CHUNK):
+            found = vectoriser.transform(asked[start : start + _CHUNK])
+            known = np.diff(found.indptr) > 0  # a text without a known word tells nothing
+            read = zip(regression.predict(found), known, strict=True)
+            labels += [names[label] if tells else None for label, tells in read]
+        return labels
 
     return Reader(read, f"{NAME}|training:{digest(sorted(zip(texts, labels, strict=True)), 8)}")
 

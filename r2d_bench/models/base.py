@@ -165,6 +165,10 @@ class Model(ABC):
         """Return what tokens cost; None where nothing is paid, or no price is known."""
         return None
 
+    def ran_on(self) -> dict[str, Json]:
+        """Return what a sitting keeps of how the model computed, once it has been asked: device, batch."""
+        return {}
+
     def fit(self, train: Sequence[Example], validation: Sequence[Example]) -> None:  # noqa: B027
         """Learn from the task's own training split, before the identity is taken; most models do not."""
 

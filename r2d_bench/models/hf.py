@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
@@ -76,6 +77,7 @@ class HF(Model):
         self._params = params
         self._nature = read_nature(weights)
         self._loaded: Engine | None = None
+        self._tokens: int | None = None  # of a batch, as last chosen
 
     @classmethod
     def create(cls, name: str, params: BaseModel, *, task: Task, seed: int) -> Self:  # noqa: ARG003
@@ -132,7 +134,8 @@ class HF(Model):
         from r2d_bench.models.hf_greedy import answer_greedily
         from r2d_bench.models.hf_t5 import is_t5
 
-        engine, tokens, rows = self._engine(), self._batch_tokens(), self._params.batch_size
+        engine, rows = self._engine(), self._params.batch_size
+        self._tokens = tokens = self._batch_tokens()
         if is_t5(engine.model):
             return answer_greedily(engine, prompts, tokens=tokens, rows=rows)
         return in_batches(
@@ -156,13 +159,24 @@ class HF(Model):
                 lambda batch: score_batch(self._engine(), batch),
                 size=lambda prompt: len(prompt.tails) * (len(prompt.ids) + prompt.budget),
                 group=lambda _: None,
-                tokens=self._batch_tokens(),
+                tokens=min(self._batch_tokens(), ACCELERATOR_TOKENS),  # logits of every place count here, not caches
                 rows=self._params.batch_size,
             )
 
+    def ran_on(self) -> dict[str, Json]:
+        """The device and the size of a batch, on which texts in half precision depend."""
+        if self._loaded is None:
+            return {}
+        return {"device": str(self._loaded.device), "batch_tokens": self._tokens, "batch_size": self._params.batch_size}
+
     def close(self) -> None:
-        """Give back the model's memory."""
-        self._loaded = None
+        """Give back the model's memory, to engines beside torch too."""
+        if self._loaded is not None:
+            from r2d_bench.models.hf_batches import free_memory
+
+            self._loaded = None
+            gc.collect()
+            free_memory()
 
     def _prepare(self, requests: Sequence[Request]) -> Generator[Answer, None, list[Prompt]]:
         """Yield failures, return prompts."""

@@ -3,7 +3,7 @@
 The longest prompts come first. A row leaves as soon as it has ended, and when an eighth of the places is free the next
 prompts are encoded and take them (continuous batching, Yu et al. 2022, Orca). So the work is that of the tokens which
 are read and written, with little padding, and no row waits for a longer one. In fp32 the texts are those of
-`generate(num_beams=1, do_sample=False)`.
+`generate(num_beams=1, do_sample=False)`, up to ties within rounding.
 """
 
 from __future__ import annotations
@@ -98,9 +98,13 @@ class _Flow:
 
     def _room(self) -> int:
         """Return how many rows there may be: the longest, under way or next, counts for each."""
-        prompts = [row.prompt for row in self._rows] + [*self._waiting][:1]
-        room = max(1, self._tokens // max(map(_size, prompts)))
+        longest = max([_size(row.prompt) for row in self._rows] + [_size(prompt) for prompt in self._next()])
+        room = max(1, self._tokens // longest)
         return room if self._most is None else min(room, self._most)
+
+    def _next(self) -> list[Prompt]:
+        """Return the prompt that is to be taken in next, where there is one."""
+        return [self._waiting[0]] if self._waiting else []
 
     def _take_in(self) -> None:
         """Encode the next prompts where enough places are free."""
@@ -113,10 +117,12 @@ class _Flow:
         self._rows += new  # before any work: what runs out of memory begins again
         ids, mask = pad_left_or_right(self._engine, [row.prompt.ids for row in new])
         hidden = self._engine.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        places = min(room, len(self._rows) + len(self._waiting))
         if self._decoder is None:
-            self._decoder = T5Decoder(self._engine.model, room, ids.shape[1], STEPS)
-        elif room > WIDER * self._decoder.rows or not self._decoder.holds(len(self._rows), ids.shape[1]):
-            self._decoder.resize(room, ids.shape[1], self._decoder.steps)
+            steps = min(STEPS, max(prompt.budget for prompt in [*(row.prompt for row in new), *self._waiting]))
+            self._decoder = T5Decoder(self._engine.model, places, ids.shape[1], steps)
+        elif places > WIDER * self._decoder.rows or not self._decoder.holds(len(self._rows), ids.shape[1]):
+            self._decoder.resize(places, ids.shape[1])
         self._decoder.add(hidden, [len(row.prompt.ids) for row in new])
 
     def _write(self) -> None:
@@ -126,7 +132,7 @@ class _Flow:
             return
         positions = [len(row.written) for row in self._rows]
         if max(positions) >= decoder.steps:
-            decoder.resize(decoder.rows, 0, decoder.steps + STEPS)
+            decoder.grow(decoder.steps + STEPS)
         start = self._engine.start or 0
         logits = decoder.step([(row.written or [start])[-1] for row in self._rows], positions)
         held = [row.follows[tuple(row.written)] if row.follows else None for row in self._rows]

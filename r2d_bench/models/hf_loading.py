@@ -8,7 +8,7 @@ import json
 import mmap
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from r2d_bench.errors import MissingDependencyError, UserError
 from r2d_bench.models.hf_lora import check_task, in_one_line, put_on
@@ -120,8 +120,9 @@ class Engine:
         ends: ids of the tokens that end an answer (end of text, end of turn).
         pad: id that fills rows of a batch.
         start: first id of a decoder's input (encoder-decoder only).
-        positions: the most tokens that the model has positions for; None: no bound.
+        positions: the most tokens that the model (of two parts: its encoder) has positions for; None: no bound.
         usual: the tokenizer's own limit; None: it has none.
+        answer_positions: the most tokens that an encoder-decoder's decoder has positions for; None: no bound.
         arguments: names that the `forward` of a model of transformers takes.
         kind: the adapter that loaded it.
     """
@@ -136,6 +137,7 @@ class Engine:
     start: int | None
     positions: int | None
     usual: int | None
+    answer_positions: int | None = None
     arguments: frozenset[str] = frozenset()
     kind: str = "hf"
 
@@ -248,6 +250,7 @@ def _engine(
         pad=pad,
         start=start,
         positions=positions_of(config),
+        answer_positions=positions_of(config, "decoder") if encoder_decoder else None,
         usual=usual_length(tokenizer),
         arguments=frozenset(inspect.signature(model.forward).parameters),
     )
@@ -288,7 +291,7 @@ def ends_and_pad(
     Raises:
         UserError: nothing ends an answer.
     """
-    stops = _ids(said.eos_token_id) or _ids(config.eos_token_id)
+    stops = _ids(said.eos_token_id) or _ids(getattr(config, "eos_token_id", None))
     ends = tuple(dict.fromkeys([*stops, *_ids(tokenizer.eos_token_id)]))
     if not ends:
         raise UserError(f"{title}: no end-of-text token in generation_config, config or tokenizer")
@@ -301,9 +304,9 @@ def usual_length(tokenizer: Any) -> int | None:  # noqa: ANN401 - transformers i
     return usual if usual < NO_LIMIT else None
 
 
-def positions_of(config: Any) -> int | None:  # noqa: ANN401 - transformers is untyped here
-    """Return the most tokens that a model has positions for, by its text configuration; None: no bound."""
-    for key in ("max_encoder_position_embeddings", "max_position_embeddings"):
+def positions_of(config: Any, part: Literal["encoder", "decoder"] = "encoder") -> int | None:  # noqa: ANN401
+    """Return the most tokens that a model (or a part) has positions for, by its text configuration; None: no bound."""
+    for key in (f"max_{part}_position_embeddings", "max_position_embeddings"):
         value = getattr(config, key, None)
         if isinstance(value, int) and value > 0:
             return value

@@ -133,7 +133,8 @@ def in_one_line(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+    # An assertion is torch's word for a device that it was not built for.
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # torch puts a heading over the tensors that do not fit.
         told = next((line for line in lines if not line.endswith(":")), type(error).__name__)

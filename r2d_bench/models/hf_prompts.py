@@ -151,6 +151,9 @@ def _cut_right(engine: Engine, text: str, most: int) -> list[int]:
 
 def _limit(engine: Engine, request: Request, limits: Limits, budget: int) -> int:
     """Return the most tokens of a prompt. A causal model's positions hold prompt and answer together."""
+    written = engine.answer_positions
+    if written is not None and budget > written:
+        raise UserError(f"{engine.title}: {budget} new tokens do not fit its {written} positions: lower max_new_tokens")
     reserve = 0 if engine.encoder_decoder else budget
     hard = ROOMY if engine.positions is None else engine.positions - reserve
     if hard < 1:

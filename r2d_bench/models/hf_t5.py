@@ -76,22 +76,31 @@ class T5Decoder:
         """Tell whether there is room for so many rows, one of them with so long a prompt."""
         return rows <= self.rows and source <= self._source.shape[4]
 
-    def resize(self, rows: int, source: int, steps: int) -> None:
-        """Copy what is under way into caches of another size.
+    def resize(self, rows: int, source: int) -> None:
+        """Copy what is under way into caches of another size, one cache after the other.
 
         Args:
             rows: at least those under way.
             source: tokens of the longest prompt to come; those under way find their place all the same.
-            steps: not fewer than now.
         """
         kept, longest = len(self), max(self._lengths, default=0)
-        read, own, mask = self._source, self._own, self._mask
-        self._source, self._own = self._empty(rows, max(source, longest)), self._empty(rows, steps)
-        self._source[:, :, :kept, :, :longest] = read[:, :, :kept, :, :longest]
-        self._own[:, :, :kept, :, : own.shape[4]] = own[:, :, :kept]
-        self._mask = mask.new_full((rows, 1, max(source, longest), 1), -torch.inf)
+        source = max(source, longest)
+        mask = self._mask
+        self._mask = mask.new_full((rows, 1, source, 1), -torch.inf)
         self._mask[:kept, :, :longest] = mask[:kept, :, :longest]
+        self._source = self._copied(self._source, rows, source, longest)
+        self._own = self._copied(self._own, rows, self.steps, self.steps)
+
+    def grow(self, steps: int) -> None:
+        """Make room for more tokens of an answer; what was read of the prompts stays where it is."""
+        self._own = self._copied(self._own, self.rows, steps, self.steps)
         self._bias = self._bias_by_distance(steps)
+
+    def _copied(self, cache: torch.Tensor, rows: int, length: int, kept: int) -> torch.Tensor:
+        """Return a cache of another size with the first `kept` places of the rows under way."""
+        made, count = self._empty(rows, length), len(self)
+        made[:, :, :count, :, :kept] = cache[:, :, :count, :, :kept]
+        return made
 
     def add(self, hidden: torch.Tensor, lengths: Sequence[int]) -> None:
         """Take in rows.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from r2d_bench.runs.asking import Asker
 from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.predictions import Reader
-from r2d_bench.machine import hardware, now, versions
+from r2d_bench.machine import hardware, versions
 from r2d_bench.runs.selection import asked_examples
 from r2d_bench.tasks.privacy import check_endpoint
 from r2d_bench.tasks.task import rows_digest
@@ -85,10 +85,10 @@ def execute(
     started = time.monotonic()
     with store.locked():
         store.create(setup)
-        store.add_sitting(
-            {
-                "started": now(),
-                "finished": None,
+        asker = Asker(model, store.responses(), sitting.budget, progress)
+        with (
+            store.sitting(
+                {
                 "selection": selection.as_json() | {"ids": list(selection.ids)},
                 "data": {
                     "source": task.provenance.kind,
@@ -102,14 +102,14 @@ def execute(
                 "card": dict(sitting.card),
                 "lineage": sitting.lineage,
                 "executor": sitting.executor,
-            }
-        )
-        asker = Asker(model, store.responses(), sitting.budget, progress)
-        with store.writer() as write:
+                },
+                lambda: {"hardware": hardware() | model.ran_on(), **asker.spent()},
+            ),
+            store.writer() as write,
+        ):
             incomplete = _Asking(task, setup, sitting, asker).ask_all(write)
-        seconds = round(time.monotonic() - started, 3)
-        store.update_sitting(finished=now(), seconds=seconds, hardware=hardware(), **asker.spent())
     stopped = sitting.budget.met() if incomplete else None
+    seconds = round(time.monotonic() - started, 3)
     return Outcome(asker.answered, asker.failures, len(incomplete), seconds, stopped)
 
 

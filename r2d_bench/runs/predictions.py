@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from r2d_bench.protocols.outputs import StageOutput, read_output
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Rebuilds requests and reads answers of one run; keeps what it has read of each example.
+    """Rebuilds requests and reads answers of one run; keeps what it has read of an example until its prediction.
 
     Args:
         task: the task.
@@ -36,8 +37,9 @@ class Reader:
         self._task = task
         self._needs_gold = {probe.name for probe in self._probes.values() if _uses(probe, "gold")}
         self._needs_wrong = {probe.name for probe in self._probes.values() if _uses(probe, "wrong")}
-        self._read: dict[tuple[str, str], tuple[StageOutput, Response]] = {}
-        self._keys: dict[tuple[str, str], str] = {}
+        # By stage and example; a pair of both as the key would take as much memory as what it leads to.
+        self._read: dict[str, dict[str, tuple[StageOutput, Response]]] = defaultdict(dict)
+        self._keys: dict[str, dict[str, str]] = defaultdict(dict)
 
     def _earlier(
         self, stage: str, example: Example, responses: Mapping[str, Response]
@@ -61,7 +63,7 @@ class Reader:
         if earlier is None:
             return None
         request = self._prompts[stage].request(example, earlier)
-        self._keys[stage, example.id] = request.key
+        self._keys[stage][example.id] = request.key
         return request
 
     def waits(self, stage: str, example: Example) -> bool:
@@ -77,20 +79,26 @@ class Reader:
         responses: Mapping[str, Response],
         earlier: Mapping[str, StageOutput],
     ) -> tuple[StageOutput, Response] | None:
-        known = self._read.get((stage, example.id))
+        known = self._read[stage].get(example.id)
         if known is None:
-            key = self._keys.get((stage, example.id)) or self._prompts[stage].request(example, earlier).key
+            key = self._keys[stage].get(example.id) or self._prompts[stage].request(example, earlier).key
             response = responses.get(key)
             if response is None:
                 return None
             vocabulary = self._labels.vocabulary(example.options, self._setup.protocol.label_map)
             output = (self._stages | self._probes)[stage].output
             known = read_output(output, response, vocabulary), response
-            self._read[stage, example.id] = known
+            self._read[stage][example.id] = known
         return known
 
     def prediction(self, example: Example, responses: Mapping[str, Response]) -> Prediction:
-        """Return what the model said of one example."""
+        """Return what the model said of one example; what was kept of it meanwhile is let go."""
+        prediction = self._prediction(example, responses)
+        for read in self._read.values():
+            read.pop(example.id, None)
+        return prediction
+
+    def _prediction(self, example: Example, responses: Mapping[str, Response]) -> Prediction:
         outputs: dict[str, StageOutput] = {}
         answers: list[Response] = []
         for name in self._stages:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from r2d_bench.documents import read_json, to_json, write_atomically
 from r2d_bench.errors import UserError
+from r2d_bench.machine import now
 from r2d_bench.runs.answers import AnswerLog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from r2d_bench.records import Json
 
 
@@ -56,17 +61,27 @@ class SittingLog(AnswerLog):
         if known.get("setup") != setup:
             self._write(known | {"setup": setup})
 
-    def add_sitting(self, sitting: dict[str, Json]) -> None:
-        """Append a sitting to the manifest."""
-        manifest = self.manifest()
-        manifest["sittings"].append(sitting)
-        self._write(manifest)
+    @contextmanager
+    def sitting(self, about: Mapping[str, Json], did: Callable[[], Mapping[str, Json]]) -> Iterator[None]:
+        """Write a sitting into the manifest, and at its end what it did; also where it is interrupted.
 
-    def update_sitting(self, **changes: Json) -> None:
-        """Change the newest sitting."""
+        Only one that was killed outright lacks what it did. `finished` is None unless it came to its end.
+
+        Args:
+            about: what is known beforehand.
+            did: tells what was done and spent.
+        """
+        begun, finished = time.monotonic(), None
         manifest = self.manifest()
-        manifest["sittings"][-1] |= changes
+        manifest["sittings"].append({"started": now(), "finished": None, **about})
         self._write(manifest)
+        try:
+            yield
+            finished = now()
+        finally:
+            seconds = round(time.monotonic() - begun, 3)
+            manifest["sittings"][-1] |= {"finished": finished, "seconds": seconds, **did()}
+            self._write(manifest)
 
     def _write(self, manifest: dict[str, Json]) -> None:
         write_atomically(self.folder / self.MANIFEST, to_json(manifest) + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from r2d_bench.metrics.base import Family
     from r2d_bench.records import Example, Json, Prediction
     from r2d_bench.tasks.task import Task
+
+
+_ROWS = 20_000  # at once: the table is held by no one
 
 
 def write_examples(
@@ -45,6 +49,30 @@ def write_examples(
         families: values per example of the evaluated split.
         challenges: values per row of the challenge sets.
     """
+    values = {f"metric.{name}": column for family in families for name, column in family.per_example.items()}
+    extra = {f"metric.{name}": column for name, column in challenges.per_example.items()}
+    whole = {name: _padded(column, len(examples), at_end=True) for name, column in values.items()}
+    whole |= {name: _padded(column, len(examples), at_end=False) for name, column in extra.items()}
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
+            for start in range(0, max(1, len(examples)), _ROWS):
+                rows = slice(start, start + _ROWS)
+                arrays = _texts(task, examples[rows], predictions[rows])
+                arrays |= {name: pa.array(c[rows], type=pa.float64(), mask=np.isnan(c[rows])) for name, c in whole.items()}
+                table = pa.table(arrays)
+                if writer is None:
+                    writer = stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
+                writer.write_table(table)
+        os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _texts(task: Task, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, pa.Array]:
+    """Return the columns of some rows but for the figures."""
     columns: dict[str, Json] = {
         "id": [e.id for e in examples],
         "split": [e.split for e in examples],
@@ -65,24 +93,13 @@ def write_examples(
         columns["reference"] = ["\n".join(e.references) or None for e in examples]
         columns |= {f"slice.{name}": [e.slices[name] for e in examples] for name in task.spec.slices}
     types = {name: pa.bool_() if name.endswith("_cut") else pa.string() for name in columns}
-    arrays = {name: pa.array([_encodable(v) for v in values], type=types[name]) for name, values in columns.items()}
-    for name, values in (pair for family in families for pair in family.per_example.items()):
-        arrays[f"metric.{name}"] = _values([values, np.full(len(examples) - len(values), np.nan)])
-    for name, values in challenges.per_example.items():
-        arrays[f"metric.{name}"] = _values([np.full(len(examples) - len(values), np.nan), values])
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        pq.write_table(pa.table(arrays), temporary, compression="zstd")
-        os.replace(temporary, path)  # noqa: PTH105 - the atomic one by name
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return {name: pa.array([_encodable(v) for v in values], type=types[name]) for name, values in columns.items()}
 
 
-def _values(parts: Sequence[NDArray[np.float64]]) -> pa.Array:
-    """Return a column of values, empty where they are NaN."""
-    values = np.concatenate(parts)
-    return pa.array(values, type=pa.float64(), mask=np.isnan(values))
+def _padded(values: NDArray[np.float64], rows: int, *, at_end: bool) -> NDArray[np.float64]:
+    """Return a column of all rows, NaN where it has no values."""
+    lacking = rows - len(values)
+    return np.pad(values, (0, lacking) if at_end else (lacking, 0), constant_values=np.nan) if lacking else values
 
 
 def _encodable(value: Json) -> Json:

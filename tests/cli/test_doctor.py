@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from r2d_bench.records import Json
 
 
-def machine(*, gpus: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> dict[str, Json]:
-    return {"gpus": list(gpus), "flags": list(flags)}
+def machine(*, gpus: tuple[str, ...] = (), flags: tuple[str, ...] = (), gpu_bfloat16: bool = True) -> dict[str, Json]:
+    return {"gpus": list(gpus), "flags": list(flags), "gpu_bfloat16": bool(gpus) and gpu_bfloat16}
 
 
 def found(*kinds: str) -> list[doctor.Found]:
@@ -44,6 +44,7 @@ T5 = {"is_encoder_decoder": True, "model_type": "t5"}
     ("config", "hardware", "there", "spec"),
     [
         (T5, machine(gpus=("a GPU",)), ("hf", "vllm"), "hf:{},dtype=bfloat16"),
+        (T5, machine(gpus=("an old GPU",), gpu_bfloat16=False), ("hf", "vllm"), "hf:{}"),
         (T5, machine(flags=("amx_bf16",)), ("hf",), "hf:{},dtype=bfloat16"),
         (T5, machine(), ("hf", "ct2"), "hf:{}"),
         ({"model_type": "llama"}, machine(gpus=("a GPU",)), ("hf", "vllm"), "vllm:{}"),
@@ -66,6 +67,24 @@ def test_an_engine_that_is_missing_has_its_install_line(monkeypatch: pytest.Monk
     assert by_name["ct2: CTranslate2"].install == "pip install 'r2d-bench[ct2]'"
     assert by_name["hf: transformers checkpoints"].install is None
     assert "torch" in by_name["hf: transformers checkpoints"].versions
+
+
+def test_an_adapter_is_read_with_its_base(checkpoint, tmp_path: Path) -> None:  # noqa: ANN001
+    base, adapter = checkpoint(model_type="llama"), tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}))
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    advice = doctor.advise(str(adapter), machine(), found("hf", "vllm"))
+    assert (advice.spec, advice.why.partition(":")[0]) == (f"hf:{adapter}", "a LoRA adapter")
+
+
+def test_a_broken_installation_is_what_the_self_test_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ImportError("libfoo.so: cannot open shared object file")
+
+    monkeypatch.setattr("r2d_bench.api.run", broken)
+    test = doctor.self_test()
+    assert (test.works, test.told) == (False, "ImportError: libfoo.so: cannot open shared object file")
 
 
 def test_no_model_is_one_line(tmp_path: Path) -> None:

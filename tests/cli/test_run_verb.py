@@ -258,3 +258,8 @@ def test_an_encoder_that_does_not_fit_ends_the_job_before_anything_is_asked(cli:
     assert told.code == 2
     assert "it has 6 layers: num_layers=99 must lie between 1 and 6" in told.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_long_list_of_ids_is_no_file_name(cli: Cli):
+    ids = ",".join(f"t{n}" for n in range(12)) + "," + ",".join(["t1"] * 200)
+    assert cli("run", "mock:random", *TASK, "--ids", ids, "--dry-run").code == 0

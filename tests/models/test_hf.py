@@ -211,3 +211,18 @@ def test_the_constructor_loads_no_engine(t5_folder: Path):
 def test_bfloat16_on_a_cpu(t5_folder: Path):
     found = answers(adapter(t5_folder, dtype="bfloat16", device="cpu"), [ask(p) for p, _ in PAIRS[:4]])
     assert [response.text for response in found] == [target for _, target in PAIRS[:4]]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_torch_was_not_built_for_is_one_line(t5_folder: Path):
+    with pytest.raises(UserError, match=r"^hf:.*: Torch not compiled with CUDA enabled$"):
+        list(HF(find_weights(str(t5_folder)), HFParams(device="cuda")).generate([Request("1", "predict", "x", "x", 4)]))
+
+
+def test_a_sitting_keeps_device_and_batch(t5_folder: Path):
+    model = HF(find_weights(str(t5_folder)), HFParams(device="cpu", batch_size=3))
+    assert model.ran_on() == {}
+    list(model.generate([Request("1", "predict", "x", "x", 4)]))
+    assert model.ran_on() == {"device": "cpu", "batch_tokens": 8192, "batch_size": 3}
+    model.close()
+    assert model.ran_on() == {}

@@ -150,6 +150,16 @@ def test_a_budget_beyond_the_model(causal: Engine):
         prepared(causal, Request("1", "predict", "x", "x", 512))
 
 
+def test_a_budget_beyond_a_decoders_own_positions(t5: Engine):
+    """BART's decoder has learnt so many; beyond them lies an index error, or on a GPU a spoilt process."""
+    from dataclasses import replace
+
+    bart = replace(t5, answer_positions=64)
+    assert isinstance(prepared(bart, Request("1", "explain", NOTE, NOTE, 64)), Prompt)
+    with pytest.raises(UserError, match="65 new tokens do not fit its 64 positions"):
+        prepared(bart, Request("1", "explain", NOTE, NOTE, 65))
+
+
 def test_cut_tokens_reach_the_response(t5_folder: Path):
     model = HF(find_weights(str(t5_folder)), HFParams(max_input_tokens=12))
     ((_, response),) = model.generate([front(NOTE, None)])

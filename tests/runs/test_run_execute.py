@@ -193,7 +193,11 @@ def test_a_run_stopped_in_the_middle_cancels_the_model_and_keeps_its_answers(tmp
     fresh = Counting()
     store, outcome = carry_out(task, fresh, tmp_path, setup=setup)
     assert (outcome.answered, outcome.incomplete) == (8, 0)
-    assert [sitting["finished"] is None for sitting in store.manifest()["sittings"]] == [True, False]
+    first, second = store.manifest()["sittings"]
+    assert (first["finished"], second["finished"] is None) == (None, False)
+    assert (first["answered"], second["answered"]) == (2, 8)  # what an interrupted sitting spent is not lost
+    assert first["tokens"].keys() == second["tokens"].keys()
+    assert first["seconds"] >= 0
 
 
 @pytest.mark.parametrize("method", [LabelMethod.CONSTRAINED, LabelMethod.SCORED])
