@@ -173,12 +173,12 @@ def figures_of(found: Mapping[str, Any], args: argparse.Namespace) -> list[dict[
         for name in (OURS, PEER):
             rates = row["items_per_s"][name]
             spread = min(rates), max(rates)
-            figures.append(figure(f"{words}: {name}", median(rates), "items/s", spread=spread, of=turns))
+            figures.append(figure(f"{words}: {name}", round(median(rates), 3), "items/s", spread=spread, of=turns))
         for key, by in (("ratios", ""), ("ratios_cpu", ", by processor time")):
             ratios, target = row[key], f"at least {TARGET:g}"
             spread = min(ratios), max(ratios)
             title = f"{words}: {OURS} / {PEER}{by}"
-            figures.append(figure(title, median(ratios), spread=spread, of=turns, target=target))
+            figures.append(figure(title, round(median(ratios), 3), spread=spread, of=turns, target=target))
         figures.append(figure(f"{words}: equal", row["equal"], "%", target=equal))
     largest = found["labels"]["largest_score_difference"]
     return [*figures, figure(f"{what['labels']}: largest difference of a log-probability", largest, "nats")]
@@ -211,7 +211,7 @@ def main() -> None:
     for kind in ("labels", "rationales"):
         row = found[kind]
         rates = ", ".join(f"{name} {median(rates):.2f} items/s" for name, rates in row["items_per_s"].items())
-        print(f"{kind}: {rates}, ratio {median(row['ratios'])} {row['ratios']}, {row['equal']:.0%} equal")
+        print(f"{kind}: {rates}, ratio {median(row['ratios']):.2f} {row['ratios']}, {row['equal']:.0%} equal")
     print(f"largest difference of a label's log-probability: {found['labels']['largest_score_difference']:.2g}")
     if args.json:
         record("lm_eval_peer", figures_of(found, args), args.json, details=found)
