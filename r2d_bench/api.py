@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r2d_bench.benchmark import Report, Reporter, benchmark, load_tasks
+from r2d_bench.benchmark import Report, benchmark
 from r2d_bench.comparison.compare import CompareOptions, compare_runs
 from r2d_bench.documents import check
 from r2d_bench.job import Job, JudgeJob
@@ -14,6 +14,7 @@ from r2d_bench.judging.panel import FinishedJudging, judge_planned, plan_panel
 from r2d_bench.leaderboard.board import load_board
 from r2d_bench.leaderboard.build import build
 from r2d_bench.leaderboard.results import kin_of
+from r2d_bench.planning import Reporter, load_tasks
 from r2d_bench.runs.budget import Budget
 from r2d_bench.runs.scoring import ScoreOptions, Scorers, score_run
 from r2d_bench.runs.store import RunStore

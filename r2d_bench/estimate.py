@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from r2d_bench.benchmark import PlannedRun
     from r2d_bench.judging.ask import PlannedJudging
     from r2d_bench.judging.candidates import Candidate
     from r2d_bench.judging.pairwise import PlannedPair
     from r2d_bench.judging.panel import Judge
     from r2d_bench.models.base import Model
+    from r2d_bench.planning import PlannedRun
     from r2d_bench.protocols.spec import Stage
     from r2d_bench.records import Example, Json, Request, Response
     from r2d_bench.runs.answers import AnswerLog

@@ -10,12 +10,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from r2d_bench.benchmark import Reporter
 from r2d_bench.cli.judge_tables import judgments_json, show_judgments
 from r2d_bench.cli.plain import say, say_json, show_table
 from r2d_bench.cli.training_progress import TrainingBars, TrainingLines, bars, training_line
 from r2d_bench.metrics.display import figure, heading
 from r2d_bench.metrics.registry import METRICS
+from r2d_bench.planning import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -86,11 +86,12 @@ def add_parser(verbs: options.Verbs[argparse.ArgumentParser]) -> None:
 
 def main(args: Namespace) -> int:
     """Run the job."""
-    from r2d_bench.benchmark import benchmark, plan, plan_judges
+    from r2d_bench.benchmark import benchmark, plan_judges
     from r2d_bench.cli.console import make_reporter, show_estimates, show_report
     from r2d_bench.errors import IncompleteRunError
     from r2d_bench.estimate import estimate, estimate_judges
     from r2d_bench.models.spread import executor_of
+    from r2d_bench.planning import plan
 
     job = job_of(args)
     with make_reporter() as reporter:

@@ -79,8 +79,8 @@ def main(args: Namespace) -> int:
 
 def _plans(args: Namespace) -> list[Plan]:
     """Return the training of each seed, checked."""
-    from r2d_bench.benchmark import load_tasks
     from r2d_bench.models.r2d import find_base
+    from r2d_bench.planning import load_tasks
     from r2d_bench.training.planning import plan_training, processes, resolve_recipe
 
     name, seeds = _base(args), _seeds(args.seeds)

@@ -232,17 +232,15 @@ def _in_one_line(what: str, hint: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
-        if not isinstance(error, OSError | ValueError | RuntimeError) and not _of_ray(error):
-            raise
+    except _errors() as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(f"{what} ({why}){'; ' if hint else ''}{hint}") from None
 
 
-def _of_ray(error: Exception) -> bool:
-    """Tell whether an error is one of Ray's own, such as a token that is missing."""
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what may go wrong with Ray; its own errors, such as a token that is missing, once it is imported."""
     ray = sys.modules.get("ray")
-    return ray is not None and isinstance(error, ray.exceptions.RayError)
+    return (OSError, ValueError, RuntimeError, *(() if ray is None else (ray.exceptions.RayError,)))
 
 
 def _check_listening(address: str) -> None:

@@ -10,7 +10,7 @@ from small_task import write_task
 from trained_parts import SFT, STYLED, learnt_task, small_base, write_recipe
 
 from r2d_bench.api import _Silent
-from r2d_bench.benchmark import benchmark, plan
+from r2d_bench.benchmark import benchmark
 from r2d_bench.documents import check
 from r2d_bench.errors import UserError
 from r2d_bench.estimate import estimate
@@ -19,6 +19,7 @@ from r2d_bench.leaderboard.board import Board
 from r2d_bench.leaderboard.results import collect
 from r2d_bench.models.r2d import R2D
 from r2d_bench.models.registry import make_model, parse_spec
+from r2d_bench.planning import plan
 from r2d_bench.training.listener import Silent
 
 if TYPE_CHECKING:

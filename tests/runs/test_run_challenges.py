@@ -9,7 +9,7 @@ import pytest
 from full_task import KINDS, make_full_task, row, rows
 from run_parts import Counting, Quiet, said
 
-from r2d_bench.benchmark import plan
+from r2d_bench.planning import plan
 from r2d_bench.errors import UserError
 from r2d_bench.job import Job
 from r2d_bench.metrics.challenges import NOT_ASKED
@@ -24,7 +24,7 @@ from r2d_bench.runs.table import read_examples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from r2d_bench.benchmark import PlannedRun
+    from r2d_bench.planning import PlannedRun
     from r2d_bench.models.base import Model
     from r2d_bench.records import Json
     from r2d_bench.tasks.task import Task
